@@ -1,0 +1,1 @@
+"""A Revio simulator: purchases, checkout page, payouts, signed webhooks, and knobs for every fault."""

@@ -1,0 +1,1 @@
+"""Who the user is: registration, verification, sessions, tokens."""

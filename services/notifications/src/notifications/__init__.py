@@ -1,0 +1,1 @@
+"""Tells people what happened: templates and deliveries, no decisions."""

@@ -1,0 +1,1 @@
+"""Everything about Revio: purchases, payouts, webhooks, bank accounts."""

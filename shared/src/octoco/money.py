@@ -1,0 +1,160 @@
+"""Amounts of money that always know their currency and are never finer than it allows."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+import moneyed
+
+from octoco.errors import Refusal
+
+INTEGER_DIGITS_MAX = 12
+_PLAIN_DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+
+
+class InvalidAmount(Refusal):
+    """The text is no amount that the currency can hold."""
+
+    code = "invalid_amount"
+
+
+class UnknownCurrency(Refusal):
+    """No currency of ISO 4217 has this code."""
+
+    code = "unknown_currency"
+
+
+class CurrencyMismatch(Refusal):
+    """Two amounts of different currencies were to be added or compared."""
+
+    code = "currency_mismatch"
+
+
+def exponent_of(currency: str) -> int:
+    """Return how many decimals the currency's smallest unit has: 2 for ZAR, 0 for JPY.
+
+    Args:
+        currency: ISO 4217 code in capitals.
+
+    Raises:
+        UnknownCurrency: ISO 4217 has no such code.
+    """
+    try:
+        sub_unit = moneyed.get_currency(currency).sub_unit
+    except moneyed.CurrencyDoesNotExist as error:
+        raise UnknownCurrency(
+            f"{currency!r} is no ISO 4217 currency.", field="currency"
+        ) from error
+    return len(str(sub_unit)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An exact amount in one currency, at that currency's scale.
+
+    Args:
+        amount: The value in major units (rands, not cents). Any sign.
+        currency: ISO 4217 code in capitals.
+
+    Raises:
+        UnknownCurrency: ISO 4217 has no such code.
+        InvalidAmount: not a finite number, finer than the currency's smallest unit, or of more
+            than twelve integer digits.
+    """
+
+    amount: Decimal
+    currency: str
+
+    def __post_init__(self) -> None:
+        exponent = exponent_of(self.currency)
+        if not self.amount.is_finite():
+            raise InvalidAmount("The amount must be a finite number.", field="amount")
+        if self.amount.adjusted() >= INTEGER_DIGITS_MAX:
+            raise InvalidAmount(
+                f"The amount must have at most {INTEGER_DIGITS_MAX} digits before the point.",
+                field="amount",
+            )
+        scaled = self.amount.quantize(Decimal(1).scaleb(-exponent))
+        if scaled != self.amount:
+            raise InvalidAmount(
+                f"The amount is finer than the smallest unit of {self.currency}, "
+                f"which has {exponent} decimals.",
+                field="amount",
+            )
+        # One value has one form: equality, hashing and text never depend on how it was written.
+        object.__setattr__(self, "amount", scaled + 0)
+
+    @classmethod
+    def parse(cls, text: str, currency: str) -> "Money":
+        """Read an amount as it stands in JSON: a string in plain decimal notation.
+
+        Args:
+            text: Such as `"250.00"` or `"250"`; no exponent, sign of plus, spaces or separators.
+            currency: ISO 4217 code in capitals.
+
+        Raises:
+            UnknownCurrency: ISO 4217 has no such code.
+            InvalidAmount: not a string, not plain decimal, too fine, or too large.
+        """
+        exponent_of(currency)
+        if not isinstance(text, str) or not _PLAIN_DECIMAL.fullmatch(text):
+            raise InvalidAmount(
+                'The amount must be a string in plain decimal notation, such as "250.00".',
+                field="amount",
+            )
+        return cls(Decimal(text), currency)
+
+    @classmethod
+    def zero(cls, currency: str) -> "Money":
+        return cls(Decimal(0), currency)
+
+    @classmethod
+    def from_minor(cls, amount_minor: int, currency: str) -> "Money":
+        """Make money of an integer count of the currency's smallest unit (a provider's wire)."""
+        return cls(Decimal(amount_minor).scaleb(-exponent_of(currency)), currency)
+
+    def to_minor(self) -> int:
+        """Return the integer count of the currency's smallest unit (a provider's wire)."""
+        return int(self.amount.scaleb(exponent_of(self.currency)))
+
+    @property
+    def is_zero(self) -> bool:
+        return self.amount == 0
+
+    @property
+    def is_positive(self) -> bool:
+        return self.amount > 0
+
+    @property
+    def amount_text(self) -> str:
+        """The amount alone, at the currency's scale: `"250.00"`."""
+        return format(self.amount, "f")
+
+    def __add__(self, other: "Money") -> "Money":
+        return Money(self.amount + self._same_currency(other).amount, self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        return Money(self.amount - self._same_currency(other).amount, self.currency)
+
+    def __neg__(self) -> "Money":
+        return Money(-self.amount, self.currency)
+
+    def __lt__(self, other: "Money") -> bool:
+        return self.amount < self._same_currency(other).amount
+
+    def __le__(self, other: "Money") -> bool:
+        return self.amount <= self._same_currency(other).amount
+
+    def __gt__(self, other: "Money") -> bool:
+        return self.amount > self._same_currency(other).amount
+
+    def __ge__(self, other: "Money") -> bool:
+        return self.amount >= self._same_currency(other).amount
+
+    def __str__(self) -> str:
+        return f"{self.currency} {self.amount_text}"
+
+    def _same_currency(self, other: "Money") -> "Money":
+        if other.currency != self.currency:
+            raise CurrencyMismatch(f"{self.currency} and {other.currency} do not mix.")
+        return other
