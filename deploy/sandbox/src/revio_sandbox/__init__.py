@@ -1,1 +1,1 @@
-"""A Revio simulator: purchases, checkout page, payouts, signed webhooks, and knobs for every fault."""
+"""A Revio simulator: the other side of the wire, with its own store and none of our code."""
