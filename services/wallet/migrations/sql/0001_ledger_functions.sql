@@ -1,0 +1,208 @@
+-- The kernel's doors. Each is SECURITY DEFINER with a fixed search_path; pg_temp comes last, so
+-- that a caller's temporary table can never stand in for one of ours. Index paths are forced:
+-- under SERIALIZABLE a sequential scan locks the whole table against everyone.
+
+CREATE FUNCTION open_ledger_accounts(p_user_id text, p_currency text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+    IF p_user_id IS NULL OR p_user_id = '' THEN
+        PERFORM refuse('WL015', 'user_missing');
+    END IF;
+    INSERT INTO ledger_accounts (user_id, currency, exponent, kind, balance, version)
+    SELECT p_user_id, c.code, c.exponent, k.kind, round(0::numeric, c.exponent), 0
+    FROM currencies c,
+         unnest(ARRAY['available', 'held', 'receivable']) WITH ORDINALITY AS k (kind, place)
+    WHERE c.code = p_currency
+    ORDER BY k.place
+    ON CONFLICT (user_id, currency, kind) WHERE user_id IS NOT NULL DO NOTHING;
+    IF NOT EXISTS (SELECT FROM currencies WHERE code = p_currency) THEN
+        PERFORM refuse('WL010', 'unknown_currency', jsonb_build_object('currency', p_currency));
+    END IF;
+END $$;
+
+-- Post money that enters, leaves or is sorted, by kind:
+--   deposit     provider_clearing -> the user (receivable first)
+--   chargeback  the user -> provider_clearing (the shortfall becomes receivable)
+--   fee         provider_fees -> provider_clearing
+--   suspense    provider_clearing -> suspense
+CREATE FUNCTION post_transfer(
+    p_business_key text, p_kind text, p_user_id text, p_amount numeric, p_currency text,
+    p_subject text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
+) RETURNS posting
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    v_result posting;
+    v_own numeric := 0;
+    v_system_kinds text[];
+    v_system_amounts numeric[];
+BEGIN
+    IF (p_user_id IS NULL) <> (p_kind IN ('fee', 'suspense')) THEN
+        PERFORM refuse('WL015', 'user_missing', jsonb_build_object('kind', p_kind));
+    END IF;
+    CASE p_kind
+        WHEN 'deposit' THEN
+            v_own := p_amount;
+            v_system_kinds := ARRAY['provider_clearing'];
+            v_system_amounts := ARRAY[-p_amount];
+        WHEN 'chargeback' THEN
+            v_own := -p_amount;
+            v_system_kinds := ARRAY['provider_clearing'];
+            v_system_amounts := ARRAY[p_amount];
+        WHEN 'fee' THEN
+            v_system_kinds := ARRAY['provider_fees', 'provider_clearing'];
+            v_system_amounts := ARRAY[-p_amount, p_amount];
+        WHEN 'suspense' THEN
+            v_system_kinds := ARRAY['provider_clearing', 'suspense'];
+            v_system_amounts := ARRAY[-p_amount, p_amount];
+        ELSE
+            PERFORM refuse('WL016', 'unknown_posting', jsonb_build_object('kind', p_kind));
+    END CASE;
+    v_result := book(p_business_key, p_kind, p_user_id, p_amount, p_currency, p_subject,
+                     p_effective_at, NULL, v_own, p_kind = 'chargeback', 0,
+                     v_system_kinds, v_system_amounts);
+    IF NOT v_result.repeated AND p_messages IS NOT NULL THEN
+        PERFORM announce(p_messages);
+    END IF;
+    RETURN v_result;
+END $$;
+
+-- Set money aside for one transaction: available -> held.
+CREATE FUNCTION place_hold(
+    p_subject text, p_user_id text, p_amount numeric, p_currency text,
+    p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
+) RETURNS posting
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    v_result posting;
+BEGIN
+    IF p_user_id IS NULL THEN
+        PERFORM refuse('WL015', 'user_missing');
+    END IF;
+    v_result := book('hold:' || p_subject, 'hold', p_user_id, p_amount, p_currency, p_subject,
+                     p_effective_at, NULL, -p_amount, false, p_amount, '{}', '{}');
+    IF NOT v_result.repeated THEN
+        INSERT INTO holds (subject, user_id, currency, amount, placed_by)
+        SELECT subject, user_id, currency, amount, id
+        FROM transfers WHERE id = v_result.transfer_id;
+        IF p_messages IS NOT NULL THEN
+            PERFORM announce(p_messages);
+        END IF;
+    END IF;
+    RETURN v_result;
+END $$;
+
+-- End a hold, once: p_settled of it goes out to the provider, the rest back to the user. The one
+-- business key of both ends is what makes a second end impossible.
+CREATE FUNCTION end_hold(
+    p_subject text, p_settled numeric, p_effective_at timestamptz, p_messages jsonb
+) RETURNS posting LANGUAGE plpgsql AS $$
+DECLARE
+    v_result posting;
+    v_hold holds;
+    v_kind text := CASE WHEN p_settled > 0 THEN 'settlement' ELSE 'release' END;
+    v_outcome text := CASE WHEN p_settled > 0 THEN 'settled' ELSE 'released' END;
+BEGIN
+    SELECT * INTO v_hold FROM holds WHERE subject = p_subject;
+    IF NOT FOUND THEN
+        PERFORM refuse('WL017', 'hold_not_found', jsonb_build_object('subject', p_subject));
+    END IF;
+    IF v_hold.outcome <> v_outcome THEN
+        PERFORM refuse(
+            CASE v_hold.outcome WHEN 'released' THEN 'WL018' ELSE 'WL019' END,
+            'hold_already_' || v_hold.outcome, jsonb_build_object('subject', p_subject));
+    END IF;
+    IF p_settled > v_hold.amount THEN
+        PERFORM refuse('WL011', 'invalid_amount', jsonb_build_object('subject', p_subject));
+    END IF;
+    v_result := book(
+        'hold_end:' || p_subject, v_kind, v_hold.user_id,
+        CASE WHEN p_settled > 0 THEN p_settled ELSE v_hold.amount END, v_hold.currency, p_subject,
+        p_effective_at, NULL, v_hold.amount - p_settled, false, -v_hold.amount,
+        ARRAY['provider_clearing'], ARRAY[p_settled]);
+    IF NOT v_result.repeated THEN
+        UPDATE holds
+        SET ended_by = v_result.transfer_id, outcome = v_outcome,
+            settled_amount = CASE WHEN p_settled > 0 THEN p_settled END
+        WHERE subject = p_subject;
+        IF p_messages IS NOT NULL THEN
+            PERFORM announce(p_messages);
+        END IF;
+    END IF;
+    RETURN v_result;
+END $$;
+
+CREATE FUNCTION settle_hold(
+    p_subject text, p_amount numeric, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
+) RETURNS posting
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+    IF p_amount IS NULL OR NOT p_amount > 0 THEN
+        PERFORM refuse('WL011', 'invalid_amount', jsonb_build_object('subject', p_subject));
+    END IF;
+    RETURN end_hold(p_subject, p_amount, p_effective_at, p_messages);
+END $$;
+
+CREATE FUNCTION release_hold(
+    p_subject text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
+) RETURNS posting
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+    RETURN end_hold(p_subject, 0, p_effective_at, p_messages);
+END $$;
+
+-- Undo a transfer by its opposite, once. What it gave the user is taken back (a shortfall becomes
+-- receivable), what it took is given back (receivable first). Movements between a user's own
+-- accounts are no matter of reversal: a hold is ended by its saga.
+CREATE FUNCTION reverse_transfer(
+    p_business_key text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
+) RETURNS posting
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    v_result posting;
+    v_original transfers;
+    v_system_kinds text[];
+    v_system_amounts numeric[];
+    v_own numeric;
+BEGIN
+    SELECT * INTO v_original FROM transfers WHERE business_key = p_business_key;
+    IF NOT FOUND THEN
+        PERFORM refuse('WL020', 'transfer_not_found',
+                       jsonb_build_object('business_key', p_business_key));
+    END IF;
+    SELECT coalesce(-sum(e.amount) FILTER (WHERE a.user_id IS NOT NULL), 0),
+           array_agg(a.kind ORDER BY e.leg) FILTER (WHERE a.user_id IS NULL),
+           array_agg(-e.amount ORDER BY e.leg) FILTER (WHERE a.user_id IS NULL)
+    INTO v_own, v_system_kinds, v_system_amounts
+    FROM entries e JOIN ledger_accounts a ON a.id = e.ledger_account_id
+    WHERE e.transfer_id = v_original.id;
+    IF v_system_kinds IS NULL OR v_original.kind = 'reversal' THEN
+        PERFORM refuse('WL021', 'transfer_not_reversible',
+                       jsonb_build_object('business_key', p_business_key));
+    END IF;
+    v_result := book('reversal:' || p_business_key, 'reversal', v_original.user_id,
+                     v_original.amount, v_original.currency, v_original.subject, p_effective_at,
+                     v_original.id, v_own, true, 0, v_system_kinds, v_system_amounts);
+    IF NOT v_result.repeated AND p_messages IS NOT NULL THEN
+        PERFORM announce(p_messages);
+    END IF;
+    RETURN v_result;
+END $$;
+
+-- A function is everybody's to call until that is taken back.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA wallet FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA wallet FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    open_ledger_accounts(text, text),
+    post_transfer(text, text, text, numeric, text, text, timestamptz, jsonb),
+    place_hold(text, text, numeric, text, timestamptz, jsonb),
+    settle_hold(text, numeric, timestamptz, jsonb),
+    release_hold(text, timestamptz, jsonb),
+    reverse_transfer(text, timestamptz, jsonb)
+TO wallet;
+GRANT SELECT ON currencies, ledger_accounts, transfers, entries, holds TO wallet;

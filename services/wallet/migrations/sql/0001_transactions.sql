@@ -1,0 +1,101 @@
+-- The users' transactions, and the few facts the wallet keeps about others.
+
+CREATE TABLE users (
+    user_id text PRIMARY KEY,
+    first_seen_at timestamptz NOT NULL,
+    registered_at timestamptz,
+    email_verified_at timestamptz
+);
+COMMENT ON TABLE users IS 'Which users exist. The row is also what limits are counted under.';
+
+CREATE TABLE bank_accounts (
+    bank_account_id text PRIMARY KEY,
+    user_id text NOT NULL,
+    masked_number text,
+    bank_name text,
+    verified_at timestamptz,
+    removed_at timestamptz
+);
+COMMENT ON TABLE bank_accounts IS
+    'Which bank accounts are verified and whose; a removed one never comes back.';
+
+CREATE TABLE transactions (
+    id text PRIMARY KEY,
+    user_id text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('deposit', 'withdrawal')),
+    status text NOT NULL CHECK (status IN (
+        'pending', 'review', 'processing', 'completed', 'failed', 'cancelled', 'expired',
+        'refunded', 'partially_refunded', 'reversed'
+    )),
+    amount numeric NOT NULL CHECK (amount > 0),
+    currency text NOT NULL REFERENCES currencies (code),
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    checkout_url text,
+    checkout_expires_at timestamptz,
+    bank_account_id text CHECK ((bank_account_id IS NOT NULL) = (kind = 'withdrawal')),
+    -- Revio's purchase or payout that carried the money.
+    provider_id text,
+    reason_code text,
+    cancel_requested_at timestamptz,
+    saga_step text,
+    saga_step_at timestamptz NOT NULL,
+    saga_step_due_at timestamptz
+);
+CREATE INDEX transactions_of_user ON transactions (user_id, id DESC);
+CREATE INDEX transactions_counted ON transactions (user_id, currency, created_at)
+    WHERE kind = 'withdrawal';
+CREATE INDEX transactions_open ON transactions (saga_step_due_at) WHERE saga_step IS NOT NULL;
+COMMENT ON TABLE transactions IS 'Deposits and withdrawals of users, with the step their saga is at.';
+
+CREATE TABLE transaction_events (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    transaction_id text NOT NULL,
+    status text NOT NULL,
+    at timestamptz NOT NULL,
+    cause text NOT NULL,
+    detail text
+);
+CREATE INDEX transaction_events_of_transaction ON transaction_events (transaction_id, id);
+COMMENT ON TABLE transaction_events IS 'The timeline of transactions, append-only.';
+
+CREATE TABLE money_fact_answers (
+    fact_key text PRIMARY KEY,
+    outcome text NOT NULL
+        CHECK (outcome IN ('credited', 'suspended', 'settled', 'released', 'refused')),
+    code text,
+    transaction_id text,
+    answered_at timestamptz NOT NULL
+);
+COMMENT ON TABLE money_fact_answers IS
+    'What the wallet did with each fact about money; a repeat gets the same answer.';
+
+CREATE TABLE operator_cases (
+    id text PRIMARY KEY,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    transaction_id text,
+    amount numeric,
+    currency text,
+    detail text NOT NULL,
+    status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'closed')),
+    opened_at timestamptz NOT NULL,
+    UNIQUE (kind, subject)
+);
+COMMENT ON TABLE operator_cases IS 'What a person has to decide; opened once for kind and subject.';
+
+CREATE TRIGGER transaction_events_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON transaction_events FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
+CREATE TRIGGER money_fact_answers_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON money_fact_answers FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
+CREATE TRIGGER transactions_are_never_removed BEFORE DELETE OR TRUNCATE ON transactions
+    FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
+CREATE TRIGGER transactions_keep_what_they_are BEFORE UPDATE ON transactions
+    FOR EACH ROW WHEN (
+        (OLD.id, OLD.user_id, OLD.kind, OLD.amount, OLD.currency, OLD.created_at)
+        IS DISTINCT FROM
+        (NEW.id, NEW.user_id, NEW.kind, NEW.amount, NEW.currency, NEW.created_at)
+    ) EXECUTE FUNCTION forbid_change();
+
+GRANT SELECT, INSERT, UPDATE ON users, bank_accounts, transactions, operator_cases TO wallet;
+GRANT SELECT, INSERT ON transaction_events, money_fact_answers TO wallet;
