@@ -1,0 +1,1 @@
+"""The stores of accounts in its PostgreSQL schema."""

@@ -1,0 +1,1 @@
+"""What accounts announces to the other services."""

@@ -1,0 +1,88 @@
+"""What accounts announces, one class for each message version."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class UserRegistered:
+    """Somebody registered; their address is not proved yet.
+
+    Args:
+        registered_at: UTC.
+    """
+
+    TYPE: ClassVar[str] = "accounts.user.registered.v1"
+
+    user_id: str
+    email: str
+    full_name: str
+    registered_at: datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.user_id
+
+    def to_data(self) -> dict[str, object]:
+        return {
+            "user_id": self.user_id,
+            "email": self.email,
+            "full_name": self.full_name,
+            "registered_at": self.registered_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EmailVerificationRequested:
+    """A proof of address is to be mailed.
+
+    Args:
+        token_encrypted: The single-use token, readable by notifications alone.
+        expires_at: UTC; the token is worthless afterwards.
+    """
+
+    TYPE: ClassVar[str] = "accounts.user.email_verification_requested.v1"
+
+    user_id: str
+    email: str
+    token_encrypted: str
+    expires_at: datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.user_id
+
+    def to_data(self) -> dict[str, object]:
+        return {
+            "user_id": self.user_id,
+            "email": self.email,
+            "token_encrypted": self.token_encrypted,
+            "expires_at": self.expires_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EmailVerified:
+    """The user proved that the address is theirs.
+
+    Args:
+        verified_at: UTC.
+    """
+
+    TYPE: ClassVar[str] = "accounts.user.email_verified.v1"
+
+    user_id: str
+    email: str
+    verified_at: datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.user_id
+
+    def to_data(self) -> dict[str, object]:
+        return {
+            "user_id": self.user_id,
+            "email": self.email,
+            "verified_at": self.verified_at.isoformat(),
+        }
