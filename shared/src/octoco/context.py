@@ -9,6 +9,14 @@ from dataclasses import dataclass, field
 from octoco.ids import new_id
 
 
+def new_traceparent() -> str:
+    """Start a trace: version 00, fresh trace and span ids, sampled.
+
+    Source: W3C Trace Context, section 3.2.
+    """
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
+
+
 @dataclass(frozen=True, slots=True)
 class WorkContext:
     """Ids that travel with the work, into messages and logs.
@@ -21,18 +29,10 @@ class WorkContext:
 
     correlation_id: str = field(default_factory=lambda: new_id("cor"))
     causation_id: str | None = None
-    traceparent: str = field(default_factory=lambda: new_traceparent())
+    traceparent: str = field(default_factory=new_traceparent)
 
 
 _current: ContextVar[WorkContext | None] = ContextVar("octoco_work_context", default=None)
-
-
-def new_traceparent() -> str:
-    """Start a trace: version 00, fresh trace and span ids, sampled.
-
-    Source: W3C Trace Context, section 3.2.
-    """
-    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
 
 
 def current_context() -> WorkContext:

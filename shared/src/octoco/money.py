@@ -42,9 +42,7 @@ def exponent_of(currency: str) -> int:
     try:
         sub_unit = moneyed.get_currency(currency).sub_unit
     except moneyed.CurrencyDoesNotExist as error:
-        raise UnknownCurrency(
-            f"{currency!r} is no ISO 4217 currency.", field="currency"
-        ) from error
+        raise UnknownCurrency(f"{currency!r} is no ISO 4217 currency.", field="currency") from error
     return len(str(sub_unit)) - 1
 
 
@@ -97,7 +95,7 @@ class Money:
             InvalidAmount: not a string, not plain decimal, too fine, or too large.
         """
         exponent_of(currency)
-        if not isinstance(text, str) or not _PLAIN_DECIMAL.fullmatch(text):
+        if not _PLAIN_DECIMAL.fullmatch(text):
             raise InvalidAmount(
                 'The amount must be a string in plain decimal notation, such as "250.00".',
                 field="amount",

@@ -107,11 +107,16 @@ class MessagingUnit(Protocol):
 class UnitsOfWork(Protocol[U_co]):
     """Where units of work come from."""
 
-    def run(self, work: Callable[[U_co], T]) -> T:
+    def run(self, work: Callable[[U_co], T], *, contended_on: str | None = None) -> T:
         """Do the work in one SERIALIZABLE unit: commit on return, roll back on any exception.
 
         A unit that lost a race is run again from the start, so `work` must be repeatable and
         must not call anything outside.
+
+        Args:
+            work: Gets the open unit.
+            contended_on: What the unit may have to compete for, such as a user's id: those that
+                name the same take turns once they have lost a race.
 
         Raises:
             Unavailable: the database is away, or the race was lost until the deadline.

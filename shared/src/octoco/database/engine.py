@@ -1,0 +1,228 @@
+"""One PostgreSQL database: connections, and units of work that survive lost races."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from octoco.errors import Unavailable
+from octoco.telemetry.metrics import UNIT_RETRIES
+
+T = TypeVar("T")
+
+SERIALIZATION_FAILURE: Final = "40001"
+DEADLOCK_DETECTED: Final = "40P01"
+LOCK_NOT_AVAILABLE: Final = "55P03"
+LOST_RACE: Final = frozenset({SERIALIZATION_FAILURE, DEADLOCK_DETECTED})
+
+_SESSION_SETTINGS: Final = (
+    "-c lock_timeout=5s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s "
+    "-c timezone=UTC"
+)
+
+
+class Database:
+    """Connections to one service's schema, as the service's own role.
+
+    Args:
+        url: libpq connection URL.
+        application_name: Seen in pg_stat_activity.
+        pool_size: Most connections held at once.
+    """
+
+    def __init__(self, url: str, *, application_name: str, pool_size: int = 10) -> None:
+        self._engine = sqlalchemy.create_engine(
+            driver_url(url),
+            isolation_level="SERIALIZABLE",
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            # Errors are logged; what was bound to them is other people's data.
+            hide_parameters=True,
+            connect_args={
+                "application_name": application_name,
+                "connect_timeout": 5,
+                "options": _SESSION_SETTINGS,
+            },
+        )
+        self._application_name = application_name
+
+    def run(
+        self,
+        work: Callable[[sqlalchemy.Connection], T],
+        *,
+        contended_on: str | None = None,
+        deadline_seconds: float = 10.0,
+    ) -> T:
+        """Do the work in one SERIALIZABLE unit; on a lost race do all of it again.
+
+        From the second try on, units that name the same contention queue up behind a session
+        advisory lock taken before BEGIN: without it a crowd on one row keeps losing to itself.
+
+        Args:
+            work: Gets the open connection. Must be repeatable and call nothing outside.
+            contended_on: What the unit competes for, such as a user's id; None shares one queue.
+            deadline_seconds: No further try is begun after this long.
+
+        Returns:
+            What `work` returned in the try that committed.
+
+        Raises:
+            Unavailable: the database is away, the commit's answer was lost, or every try until
+                the deadline lost its race.
+        """
+        deadline = time.monotonic() + deadline_seconds
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                if attempt == 1:
+                    return self._try(work)
+                return self._try_in_queue(work, contended_on or "")
+            except DBAPIError as error:
+                if not _may_run_again(error):
+                    _raise_for_caller(error)
+                if time.monotonic() >= deadline:
+                    raise Unavailable("The database is busy; please try again.") from error
+                UNIT_RETRIES.labels(reason=_sqlstate(error) or "disconnected").inc()
+            except PoolTimeout as error:
+                raise Unavailable("All database connections are busy.") from error
+            time.sleep(random.uniform(0.001, min(0.005 * 2**attempt, 0.1)))
+
+    def read(self, work: Callable[[sqlalchemy.Connection], T]) -> T:
+        """Do reading work on one snapshot that nothing can be written in.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        for attempt in (1, 2):
+            try:
+                with self._engine.connect() as connection:
+                    snapshot = connection.execution_options(
+                        isolation_level="REPEATABLE READ", postgresql_readonly=True
+                    )
+                    return work(snapshot)
+            except DBAPIError as error:
+                # The pool may hold a connection from before the server's restart: once more.
+                if not (error.connection_invalidated and attempt == 1):
+                    _raise_for_caller(error)
+            except PoolTimeout as error:
+                raise Unavailable("All database connections are busy.") from error
+        raise AssertionError("unreachable")
+
+    def statement(
+        self, sql: str, parameters: Mapping[str, object]
+    ) -> Sequence[sqlalchemy.Row[Any]]:
+        """Run one statement that is a whole unit by itself, READ COMMITTED, and return its rows.
+
+        For queue work with SKIP LOCKED, which needs no serializability and would only cost
+        others their race.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        for attempt in (1, 2):
+            try:
+                with self._engine.connect() as connection:
+                    connection.execution_options(isolation_level="AUTOCOMMIT")
+                    result = connection.execute(sqlalchemy.text(sql), parameters)
+                    return result.all() if result.returns_rows else []
+            except DBAPIError as error:
+                if not (error.connection_invalidated and attempt == 1):
+                    _raise_for_caller(error)
+            except PoolTimeout as error:
+                raise Unavailable("All database connections are busy.") from error
+        raise AssertionError("unreachable")
+
+    def check(self) -> None:
+        """Ask the database for an answer.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        self.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+
+    def dispose(self) -> None:
+        """Close every idle connection."""
+        self._engine.dispose()
+
+    def _try(self, work: Callable[[sqlalchemy.Connection], T]) -> T:
+        with self._engine.connect() as connection:
+            return _commit(connection, work(connection))
+
+    def _try_in_queue(self, work: Callable[[sqlalchemy.Connection], T], queue: str) -> T:
+        name = f"{self._application_name}:{queue}"
+        with self._engine.connect() as gate:
+            # The lock belongs to the session, so it is taken and given back outside of any unit.
+            gate.execution_options(isolation_level="AUTOCOMMIT")
+            gate.execute(
+                sqlalchemy.text("SELECT pg_advisory_lock(hashtextextended(:name, 0))"),
+                {"name": name},
+            )
+            try:
+                gate.execution_options(isolation_level="SERIALIZABLE")
+                return _commit(gate, work(gate))
+            finally:
+                self._leave_queue(gate, name)
+
+    @staticmethod
+    def _leave_queue(gate: sqlalchemy.Connection, name: str) -> None:
+        try:
+            gate.rollback()
+            gate.execution_options(isolation_level="AUTOCOMMIT")
+            gate.execute(
+                sqlalchemy.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"),
+                {"name": name},
+            )
+        except DBAPIError:
+            # A session that cannot unlock is closed, which unlocks.
+            gate.invalidate()
+
+
+class CommitOutcomeUnknown(Unavailable):
+    """The connection broke during COMMIT: the effect may or may not have happened.
+
+    Whoever asks again with the same business key finds out.
+    """
+
+    code = "commit_outcome_unknown"
+
+
+def _commit(connection: sqlalchemy.Connection, result: T) -> T:
+    try:
+        connection.commit()
+    except OperationalError as error:
+        if _sqlstate(error) in LOST_RACE:
+            raise
+        raise CommitOutcomeUnknown("The outcome is not known; please ask again.") from error
+    return result
+
+
+def _may_run_again(error: DBAPIError) -> bool:
+    # A connection lost before COMMIT has left nothing behind.
+    return _sqlstate(error) in LOST_RACE or error.connection_invalidated
+
+
+def _raise_for_caller(error: DBAPIError) -> NoReturn:
+    if _sqlstate(error) == LOCK_NOT_AVAILABLE:
+        raise Unavailable("The database is busy; please try again.") from error
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        raise Unavailable("The database is not available.") from error
+    raise error
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    original: Any = error.orig
+    return getattr(original, "pgcode", None)
+
+
+def driver_url(url: str) -> str:
+    """Return a libpq URL in SQLAlchemy's form, which names the driver."""
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg2://" + url.removeprefix(prefix)
+    return url

@@ -1,0 +1,205 @@
+"""A Flask application with the conventions every service keeps."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from flask import Flask, Response, g, jsonify, request
+from flask_smorest import Api, Blueprint
+from prometheus_client import CONTENT_TYPE_LATEST
+from werkzeug.routing import BaseConverter
+
+from octoco.context import WorkContext, new_traceparent, work_context
+from octoco.database import Database
+from octoco.errors import Refusal, Unavailable
+from octoco.http.authentication import TokenKeys, install_authentication
+from octoco.http.problems import CONTENT_TYPE, Problem, install_problems
+from octoco.http.schemas import ProblemSchema
+from octoco.ids import new_id
+from octoco.telemetry.health import readiness_body
+from octoco.telemetry.metrics import HTTP_SECONDS, exposition
+
+BODY_BYTES_MAX: Final = 1024 * 1024
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_PROBES: Final = ("/health/", "/metrics")
+
+
+@dataclass(frozen=True)
+class HttpParts:
+    """What a service brings to its HTTP application.
+
+    Args:
+        service: Its name.
+        title: Of its OpenAPI document.
+        database: Asked for readiness.
+        token_keys: Public keys that verify access tokens.
+        blueprints: Its routes.
+        refusal_status: HTTP status of each of its refusals.
+        raw_body_paths: Paths that take a body of any content type and read it themselves.
+    """
+
+    service: str
+    title: str
+    database: Database
+    token_keys: TokenKeys
+    blueprints: Sequence[Blueprint]
+    refusal_status: Mapping[type[Refusal], int] = field(default_factory=dict)
+    raw_body_paths: frozenset[str] = frozenset()
+
+
+class EntityIdConverter(BaseConverter):
+    """`<entity_id:...>`: an id of ours; anything else in its place is not found."""
+
+    regex = r"[a-z]{2,5}_[0-9A-HJKMNP-TV-Z]{26}"
+
+
+def create_app(parts: HttpParts) -> Flask:
+    """Build the application; nothing is connected before the first request.
+
+    Guarantees that every error is problem+json with a stable code, that every answer carries
+    X-Request-Id and Cache-Control: no-store, and that /health and /metrics answer.
+    """
+    app = Flask(parts.service)
+    app.url_map.converters["entity_id"] = EntityIdConverter
+    app.config.update(
+        MAX_CONTENT_LENGTH=BODY_BYTES_MAX,
+        API_TITLE=parts.title,
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    api = Api(app)
+    api.ERROR_SCHEMA = ProblemSchema
+    api.DEFAULT_ERROR_RESPONSE_NAME = None
+    api.spec.components.security_scheme(
+        "bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    )
+    for blueprint in parts.blueprints:
+        api.register_blueprint(blueprint)
+    install_problems(app, parts.refusal_status)
+    install_authentication(app, parts.token_keys)
+    _install_frame(app, parts)
+    _install_health(app, parts.database)
+    app.extensions["octoco_api"] = api
+    return app
+
+
+def openapi_document(app: Flask) -> dict[str, Any]:
+    """Return the application's OpenAPI 3.1 document, tokens and problems included."""
+    api: Api = app.extensions["octoco_api"]
+    document: dict[str, Any] = api.spec.to_dict()
+    document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        for method, operation in document.get("paths", {}).get(path, {}).items():
+            if not isinstance(operation, dict) or method.upper() not in (rule.methods or ()):
+                continue
+            if getattr(view, "octoco_authenticated", False):
+                operation["security"] = [{"bearer": []}]
+            operation.setdefault("responses", {})["default"] = _PROBLEM_RESPONSE
+    return document
+
+
+_PROBLEM_SCHEMA: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "Stable; branch on it."},
+        "detail": {"type": "string"},
+        "field": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+        "request_id": {"type": "string"},
+    },
+}
+_PROBLEM_RESPONSE: Final = {
+    "description": "A problem (RFC 9457).",
+    "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def _install_frame(app: Flask, parts: HttpParts) -> None:
+    log = structlog.get_logger("octoco.http")
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id("req")
+        trace = request.headers.get("traceparent", "")
+        context = WorkContext(
+            correlation_id=g.request_id,
+            traceparent=trace if _TRACEPARENT.fullmatch(trace) else new_traceparent(),
+        )
+        g.frame = work_context(context)
+        g.frame.__enter__()
+        _check_content_type(parts.raw_body_paths)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if not request.path.startswith(_PROBES):
+            _observe(log, response)
+        return response
+
+    @app.teardown_request
+    def leave(_error: BaseException | None) -> None:
+        frame = g.pop("frame", None)
+        if frame is not None:
+            frame.__exit__(None, None, None)
+
+
+def _check_content_type(raw_body_paths: frozenset[str]) -> None:
+    if request.method not in {"POST", "PUT", "PATCH"} or request.path in raw_body_paths:
+        return
+    has_body = bool(request.content_length) or "chunked" in request.headers.get(
+        "Transfer-Encoding", ""
+    )
+    if request.url_rule is not None and has_body and not request.is_json:
+        raise Problem(415, "unsupported_media_type", "Send the body as application/json.")
+
+
+def _observe(log: Any, response: Response) -> None:
+    seconds = time.perf_counter() - g.get("began", time.perf_counter())
+    route = request.url_rule.rule if request.url_rule else "unmatched"
+    HTTP_SECONDS.labels(method=request.method, route=route, status=response.status_code).observe(
+        seconds
+    )
+    user = g.get("octoco_user")
+    log.info(
+        "request",
+        method=request.method,
+        route=route,
+        status=response.status_code,
+        milliseconds=round(seconds * 1000, 1),
+        request_id=g.get("request_id"),
+        user_id=user.user_id if user else None,
+    )
+
+
+def _install_health(app: Flask, database: Database) -> None:
+    @app.get("/health/live")
+    def live() -> Response:
+        return jsonify(status="live")
+
+    @app.get("/health/ready")
+    def ready() -> tuple[Response, int]:
+        try:
+            database.check()
+            found = {"database": True}
+        except Unavailable:
+            found = {"database": False}
+        return jsonify(readiness_body(found)), 200 if all(found.values()) else 503
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(exposition(), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,1 @@
+"""Events handled once, and events that came too early."""

@@ -1,0 +1,216 @@
+"""The executor: performs intents under a lease, with no unit of work open during a call."""
+
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+
+from octoco.clock import Clock
+from octoco.context import WorkContext, new_traceparent, work_context
+from octoco.database.engine import Database
+from octoco.database.units import PostgresUnit
+from octoco.errors import OctocoError, Unavailable
+from octoco.intents.intent import Again, Done, Intent, IntentHandler
+from octoco.ports import UnitsOfWork
+from octoco.telemetry.metrics import INTENTS_PERFORMED
+
+U = TypeVar("U", bound=PostgresUnit)
+
+LEASE_SECONDS: Final = 60
+IDLE_SECONDS: Final = 0.5
+
+_LEASE = """
+    UPDATE intents SET attempts = attempts + 1, lease = lease + 1,
+        leased_until = CAST(:now AS timestamptz) + make_interval(secs => :lease_seconds)
+    WHERE (kind, subject_id) IN (
+        SELECT kind, subject_id FROM intents
+        WHERE finished_at IS NULL AND due_at <= :now AND kind = ANY(:kinds)
+          AND (leased_until IS NULL OR leased_until <= :now)
+        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING kind, subject_id, data, attempts, lease, created_at, due_at,
+        correlation_id, causation_id, traceparent
+"""
+_FENCE = """
+    SELECT 1 FROM intents
+    WHERE kind = %(kind)s AND subject_id = %(subject_id)s AND lease = %(lease)s
+      AND finished_at IS NULL
+    FOR UPDATE
+"""
+_FINISH = """
+    UPDATE intents SET finished_at = %(now)s, leased_until = NULL, last_reason = NULL
+    WHERE kind = %(kind)s AND subject_id = %(subject_id)s
+"""
+_RESCHEDULE = """
+    UPDATE intents SET due_at = %(due_at)s, leased_until = NULL, last_reason = %(reason)s
+    WHERE kind = %(kind)s AND subject_id = %(subject_id)s
+"""
+
+
+class _LeaseLost(OctocoError):
+    """Another executor has taken the intent over; what was learnt here is not recorded."""
+
+
+class Executor(Generic[U]):
+    """Performs due intents in a number of threads until it is stopped.
+
+    Args:
+        database: Where the intents are.
+        units: The service's units of work.
+        handlers: One for each kind.
+        clock: Decides what is due.
+        threads: Calls in flight at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        units: UnitsOfWork[U],
+        handlers: Mapping[str, IntentHandler[U, Any, Any]],
+        clock: Clock,
+        threads: int = 4,
+    ) -> None:
+        self._database = database
+        self._units = units
+        self._handlers = handlers
+        self._clock = clock
+        self._threads = threads
+        self._wake = threading.Event()
+        self._log = structlog.get_logger("octoco.intents")
+
+    def wake(self) -> None:
+        """Say that there may be something due."""
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; calls in flight are finished first."""
+        if not self._handlers:
+            stop.wait()
+            return
+        workers = [
+            threading.Thread(target=self._loop, args=(stop,), name=f"executor-{number}")
+            for number in range(self._threads)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    def perform_next(self) -> bool:
+        """Perform one due intent, if there is one.
+
+        Returns:
+            True if there was one, whatever became of it.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        rows = self._database.statement(
+            _LEASE,
+            {
+                "now": self._clock.now(),
+                "lease_seconds": LEASE_SECONDS,
+                "kinds": list(self._handlers),
+            },
+        )
+        for row in rows:
+            intent = Intent(
+                row.kind, row.subject_id, row.data, row.attempts, row.created_at, row.due_at
+            )
+            context = WorkContext(
+                correlation_id=row.correlation_id,
+                causation_id=row.causation_id,
+                traceparent=row.traceparent or new_traceparent(),
+            )
+            with work_context(context):
+                self._perform(intent, lease=row.lease)
+        return bool(rows)
+
+    def _loop(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                if self.perform_next():
+                    continue
+            except Unavailable as error:
+                self._log.warning("intents_wait_for_database", error=str(error))
+            self._wake.wait(IDLE_SECONDS)
+            self._wake.clear()
+
+    def _perform(self, intent: Intent, *, lease: int) -> None:
+        log = self._log.bind(kind=intent.kind, subject_id=intent.subject_id, attempt=intent.attempt)
+        try:
+            verdict = self._three_steps(intent, lease=lease)
+            outcome = "done" if isinstance(verdict, Done) else "again"
+        except _LeaseLost:
+            outcome = "lease_lost"
+        except Unavailable as error:
+            outcome = "unavailable"
+            self._postpone(intent, lease=lease, reason=f"{error.code}: {error.message}")
+        except Exception as error:
+            # A bug must not lose the intent: it stays due on its schedule, and it rings.
+            outcome = "failed"
+            log.exception("intent_failed")
+            self._postpone(intent, lease=lease, reason=f"bug: {type(error).__name__}")
+        INTENTS_PERFORMED.labels(kind=intent.kind, outcome=outcome).inc()
+        log.info("intent_performed", outcome=outcome)
+
+    def _three_steps(self, intent: Intent, *, lease: int) -> Done | Again:
+        handler = self._handlers[intent.kind]
+
+        def prepare(unit: U) -> Any:
+            self._fence(unit, intent, lease=lease)
+            prepared = handler.prepare(unit, intent)
+            if prepared is None:
+                self._settle(unit, intent, Done())
+            return prepared
+
+        prepared = self._units.run(prepare)
+        if prepared is None:
+            return Done()
+        answer = handler.call(prepared)
+
+        def record(unit: U) -> Done | Again:
+            self._fence(unit, intent, lease=lease)
+            verdict = handler.record(unit, intent, prepared, answer)
+            self._settle(unit, intent, verdict)
+            return verdict
+
+        return self._units.run(record)
+
+    def _fence(self, unit: U, intent: Intent, *, lease: int) -> None:
+        row = unit.connection.exec_driver_sql(
+            _FENCE, {"kind": intent.kind, "subject_id": intent.subject_id, "lease": lease}
+        ).one_or_none()
+        if row is None:
+            raise _LeaseLost(f"{intent.kind} {intent.subject_id}")
+
+    def _settle(self, unit: U, intent: Intent, verdict: Done | Again) -> None:
+        identity: dict[str, Any] = {"kind": intent.kind, "subject_id": intent.subject_id}
+        now = self._clock.now()
+        if isinstance(verdict, Done):
+            unit.connection.exec_driver_sql(_FINISH, {**identity, "now": now})
+            return
+        seconds = verdict.after_seconds
+        if seconds is None:
+            seconds = self._scheduled_seconds(intent)
+        due_at = now + timedelta(seconds=seconds)
+        unit.connection.exec_driver_sql(
+            _RESCHEDULE, {**identity, "due_at": due_at, "reason": verdict.reason[:500]}
+        )
+
+    def _postpone(self, intent: Intent, *, lease: int, reason: str) -> None:
+        def work(unit: U) -> None:
+            self._fence(unit, intent, lease=lease)
+            self._settle(unit, intent, Again(reason=reason))
+
+        try:
+            self._units.run(work)
+        except (Unavailable, _LeaseLost):
+            # The lease ends by itself and the intent is taken up again.
+            self._log.warning("intent_not_postponed", kind=intent.kind, id=intent.subject_id)
+
+    def _scheduled_seconds(self, intent: Intent) -> float:
+        schedule = self._handlers[intent.kind].schedule_seconds
+        return schedule[min(intent.attempt, len(schedule)) - 1]

@@ -1,0 +1,62 @@
+"""The intents table, seen from the unit of work that wants a call made."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import sqlalchemy
+
+from octoco.clock import Clock
+from octoco.context import current_context
+
+_INSERT = sqlalchemy.text(
+    """
+    INSERT INTO intents (kind, subject_id, data, due_at, correlation_id, causation_id, traceparent)
+    VALUES (:kind, :subject_id, CAST(:data AS jsonb), :due_at, :correlation_id, :causation_id,
+            :traceparent)
+    ON CONFLICT (kind, subject_id) DO NOTHING
+    """
+)
+_HURRY = sqlalchemy.text(
+    """
+    UPDATE intents SET due_at = least(due_at, :now)
+    WHERE kind = :kind AND subject_id = :subject_id AND finished_at IS NULL
+    """
+)
+
+
+class PostgresIntents:
+    """See `octoco.ports.Intents`."""
+
+    def __init__(self, connection: sqlalchemy.Connection, *, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    def add(
+        self,
+        *,
+        kind: str,
+        subject_id: str,
+        data: Mapping[str, object] | None = None,
+        due_at: datetime | None = None,
+    ) -> bool:
+        context = current_context()
+        result = self._connection.execute(
+            _INSERT,
+            {
+                "kind": kind,
+                "subject_id": subject_id,
+                "data": json.dumps(dict(data or {})),
+                "due_at": due_at or self._clock.now(),
+                "correlation_id": context.correlation_id,
+                "causation_id": context.causation_id,
+                "traceparent": context.traceparent,
+            },
+        )
+        return result.rowcount == 1
+
+    def hurry(self, *, kind: str, subject_id: str) -> bool:
+        result = self._connection.execute(
+            _HURRY, {"kind": kind, "subject_id": subject_id, "now": self._clock.now()}
+        )
+        return result.rowcount == 1

@@ -1,0 +1,1 @@
+"""Messages on RabbitMQ: contracts, wire format, topology, publishing and consuming."""

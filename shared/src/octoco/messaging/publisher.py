@@ -1,0 +1,202 @@
+"""Publishing with pipelined confirms: many messages in flight, each one's fate known."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+import pika
+import pika.exceptions
+import structlog
+
+from octoco.errors import Unavailable
+from octoco.events import Event
+from octoco.messaging.wire import to_properties
+
+CONNECT_SECONDS: Final = 10.0
+
+
+class BrokerUnavailable(Unavailable):
+    """RabbitMQ is away, or has not answered in time; what was sent may or may not be there."""
+
+    code = "broker_unavailable"
+
+
+class Fate(StrEnum):
+    """What became of a published message."""
+
+    CONFIRMED = "confirmed"
+    RETURNED = "returned"  # no queue took it
+    REFUSED = "refused"  # the broker could not store it
+
+
+@dataclass(slots=True)
+class _Batch:
+    events: Sequence[Event]
+    done: "Future[list[Fate]]"
+    fates: dict[int, Fate] = field(default_factory=dict)
+    returned: set[str] = field(default_factory=set)
+
+    def settle(self, index: int, fate: Fate) -> None:
+        if fate is Fate.CONFIRMED and self.events[index].id in self.returned:
+            fate = Fate.RETURNED
+        self.fates[index] = fate
+        if len(self.fates) == len(self.events) and not self.done.done():
+            self.done.set_result([self.fates[place] for place in range(len(self.events))])
+
+
+class ConfirmedPublisher:
+    """Publishes batches persistent and mandatory; one at a time, from one thread at a time.
+
+    pika's connection lives in a thread of its own. The broker answers a message that no queue
+    takes with a return first and a confirm after it, so a fate is final with its confirm.
+
+    Args:
+        url: AMQP URL.
+        exchange: Where to.
+    """
+
+    def __init__(self, *, url: str, exchange: str) -> None:
+        self._parameters = pika.URLParameters(url)
+        self._exchange = exchange
+        self._thread: threading.Thread | None = None
+        self._connection: Any = None
+        self._channel: Any = None
+        self._ready: Future[None] = Future()
+        self._batch: _Batch | None = None
+        self._in_flight: dict[int, int] = {}
+        self._next_tag = 1
+        self._log = structlog.get_logger("octoco.publisher")
+
+    def publish(self, events: Sequence[Event], *, timeout_seconds: float = 30.0) -> list[Fate]:
+        """Publish all events, all in flight at once, and wait until each one's fate is known.
+
+        Returns:
+            A fate for each event, in their order.
+
+        Raises:
+            BrokerUnavailable: the connection is away or broke; nothing is known of the events.
+        """
+        if not events:
+            return []
+        self._connect()
+        batch = _Batch(events, Future())
+        try:
+            self._connection.ioloop.add_callback_threadsafe(partial(self._send, batch))
+            return batch.done.result(timeout_seconds)
+        except FutureTimeout as error:
+            self.close()
+            raise BrokerUnavailable("RabbitMQ has not confirmed in time.") from error
+        except pika.exceptions.AMQPError as error:
+            self.close()
+            raise BrokerUnavailable("The connection to RabbitMQ broke.") from error
+
+    def close(self) -> None:
+        """End the connection; the next publish makes a new one."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        connection = self._connection
+        try:
+            connection.ioloop.add_callback_threadsafe(partial(_close, connection))
+        except Exception:  # noqa: BLE001 - a loop that has ended needs no closing
+            self._log.debug("publisher_already_closed")
+        thread.join(CONNECT_SECONDS)
+
+    def _connect(self) -> None:
+        if self._thread is not None and self._thread.is_alive() and self._ready.done():
+            return
+        self.close()
+        self._ready = Future()
+        self._batch, self._in_flight, self._next_tag = None, {}, 1
+        self._connection = pika.SelectConnection(
+            self._parameters,
+            on_open_callback=self._on_open,
+            on_open_error_callback=self._on_lost,
+            on_close_callback=self._on_lost,
+        )
+        self._thread = threading.Thread(
+            target=self._connection.ioloop.start, name="publisher", daemon=True
+        )
+        self._thread.start()
+        try:
+            self._ready.result(CONNECT_SECONDS)
+        except (FutureTimeout, pika.exceptions.AMQPError) as error:
+            self.close()
+            raise BrokerUnavailable("RabbitMQ is not available.") from error
+
+    def _on_open(self, connection: Any) -> None:
+        connection.channel(on_open_callback=self._on_channel)
+
+    def _on_channel(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_return_callback(self._on_return)
+        channel.add_on_close_callback(self._on_channel_lost)
+        channel.confirm_delivery(self._on_confirm, callback=lambda _: self._set_ready())
+
+    def _set_ready(self) -> None:
+        if not self._ready.done():
+            self._ready.set_result(None)
+
+    def _send(self, batch: _Batch) -> None:
+        self._batch = batch
+        for index, event in enumerate(batch.events):
+            properties, body = to_properties(event)
+            try:
+                self._channel.basic_publish(
+                    self._exchange, event.type, body, properties, mandatory=True
+                )
+            except pika.exceptions.AMQPError as error:
+                self._fail(error)
+                return
+            self._in_flight[self._next_tag] = index
+            self._next_tag += 1
+
+    def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
+        if self._batch is not None:
+            self._batch.returned.add(properties.message_id)
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        fate = Fate.CONFIRMED if isinstance(method, pika.spec.Basic.Ack) else Fate.REFUSED
+        tags = (
+            [tag for tag in self._in_flight if tag <= method.delivery_tag]
+            if method.multiple
+            else [method.delivery_tag]
+        )
+        for tag in tags:
+            index = self._in_flight.pop(tag, None)
+            if index is not None and self._batch is not None:
+                self._batch.settle(index, fate)
+
+    def _on_channel_lost(self, _channel: Any, reason: Exception) -> None:
+        self._fail(reason)
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
+
+    def _on_lost(self, connection: Any, reason: Exception | str) -> None:
+        error = reason if isinstance(reason, Exception) else None
+        self._fail(error or pika.exceptions.AMQPConnectionError(str(reason)))
+        connection.ioloop.stop()
+
+    def _fail(self, error: Exception) -> None:
+        broken = (
+            error
+            if isinstance(error, pika.exceptions.AMQPError)
+            else pika.exceptions.AMQPConnectionError(str(error))
+        )
+        if not self._ready.done():
+            self._ready.set_exception(broken)
+        if self._batch is not None and not self._batch.done.done():
+            self._batch.done.set_exception(broken)
+
+
+def _close(connection: Any) -> None:
+    if connection.is_open:
+        connection.close()
+    else:
+        connection.ioloop.stop()

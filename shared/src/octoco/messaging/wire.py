@@ -1,0 +1,90 @@
+"""Events on the wire: CloudEvents 1.0 in AMQP binary mode.
+
+Source: CloudEvents AMQP Protocol Binding 1.0.2, section 3.1 (binary content mode).
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pika
+from cloudevents.core.bindings.amqp import AMQPMessage, from_amqp_event, to_binary_event
+from cloudevents.core.v1.event import CloudEvent
+
+from octoco.events import Event
+
+PERSISTENT = 2
+
+
+class MalformedMessage(ValueError):
+    """A delivery that is no CloudEvent of ours; it can never be handled."""
+
+
+def to_properties(event: Event) -> tuple[pika.BasicProperties, bytes]:
+    """Write an event as AMQP properties and body, persistent, with the event's id as message id."""
+    attributes: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event.id,
+        "type": event.type,
+        "source": f"/{event.source}",
+        "subject": event.aggregate_id,
+        "time": event.occurred_at,
+        "datacontenttype": "application/json",
+        "correlationid": event.correlation_id,
+    }
+    if event.causation_id is not None:
+        attributes["causationid"] = event.causation_id
+    if event.traceparent is not None:
+        attributes["traceparent"] = event.traceparent
+    message = to_binary_event(CloudEvent(attributes, dict(event.data)))
+    properties = pika.BasicProperties(
+        content_type="application/json",
+        delivery_mode=PERSISTENT,
+        message_id=event.id,
+        correlation_id=event.correlation_id,
+        type=event.type,
+        headers=dict(message.application_properties),
+    )
+    return properties, json.dumps(event.data, separators=(",", ":")).encode()
+
+
+def from_properties(properties: pika.BasicProperties, body: bytes) -> Event:
+    """Read a delivery back into the event it was written from.
+
+    Raises:
+        MalformedMessage: an attribute is missing or the body is no JSON object.
+    """
+    try:
+        cloud_event = from_amqp_event(
+            AMQPMessage(
+                {"content-type": properties.content_type or "application/json"},
+                dict(properties.headers or {}),
+                body,
+            )
+        )
+        attributes = cloud_event.get_attributes()
+        data = cloud_event.get_data()
+        if not isinstance(data, dict):
+            raise MalformedMessage("the body is no JSON object")
+        return Event(
+            id=attributes["id"],
+            type=attributes["type"],
+            source=attributes["source"].lstrip("/"),
+            aggregate_id=attributes["subject"],
+            occurred_at=_instant(attributes["time"]),
+            data=data,
+            correlation_id=attributes["correlationid"],
+            causation_id=attributes.get("causationid"),
+            traceparent=attributes.get("traceparent"),
+        )
+    except MalformedMessage:
+        raise
+    except Exception as error:
+        # The binding raises whatever its parsers raise; from here all of it means the same.
+        raise MalformedMessage(f"no CloudEvent of ours ({type(error).__name__})") from error
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise MalformedMessage("the time is no instant")
+    return value.astimezone(UTC)

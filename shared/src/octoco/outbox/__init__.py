@@ -1,0 +1,1 @@
+"""Messages stored with the change they announce, and their way to the broker."""

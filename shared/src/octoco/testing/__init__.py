@@ -1,0 +1,19 @@
+"""What tests of every service use: waiting, fakes of the ports, and real servers to test on."""
+
+from octoco.testing.fakes import (
+    FakeIdempotencyKeys,
+    FakeInbox,
+    FakeIntents,
+    FakeOutbox,
+    FakeUnitsOfWork,
+)
+from octoco.testing.waiting import eventually
+
+__all__ = [
+    "FakeIdempotencyKeys",
+    "FakeInbox",
+    "FakeIntents",
+    "FakeOutbox",
+    "FakeUnitsOfWork",
+    "eventually",
+]

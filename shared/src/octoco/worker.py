@@ -1,0 +1,202 @@
+"""The worker process of a service: consumer, relay, executor and periodic jobs side by side."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import structlog
+
+from octoco.clock import Clock, SystemClock
+from octoco.database import Database, PostgresUnit
+from octoco.errors import Unavailable
+from octoco.intents.executor import Executor
+from octoco.intents.intent import IntentHandler
+from octoco.messaging.consumer import Consumer, EventHandling, Handler
+from octoco.messaging.contracts import Contracts
+from octoco.messaging.publisher import ConfirmedPublisher
+from octoco.messaging.topology import Topology
+from octoco.outbox.bell import BellListener
+from octoco.outbox.relay import Relay
+from octoco.ports import UnitsOfWork
+from octoco.telemetry.health import health_application
+from octoco.telemetry.metrics import JOBS_RUN
+
+U = TypeVar("U", bound=PostgresUnit)
+
+PARKED_EVERY_SECONDS: Final = 1.0
+SHUTDOWN_SECONDS: Final = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicJob:
+    """Something done again and again.
+
+    Args:
+        name: For logs and metrics.
+        every_seconds: From the end of one run to the beginning of the next.
+        run: The work; an exception is logged and the job runs again.
+    """
+
+    name: str
+    every_seconds: float
+    run: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class WorkerParts(Generic[U]):
+    """What a service brings to its worker.
+
+    Args:
+        service: Its name: source of its messages, prefix of its queues.
+        database_url: libpq URL of the service's own role.
+        database: The same, with connections.
+        units: The service's units of work.
+        contracts: The message schemas.
+        amqp_url: The broker.
+        subscriptions: A handler for each event type it listens to.
+        intents: A handler for each kind of intent.
+        jobs: What is done periodically.
+        host: Where health and metrics answer.
+        port: Likewise; 0 picks a free one.
+        topology: Queue names; the service's own if None.
+        clock: Decides what is due.
+    """
+
+    service: str
+    database_url: str
+    database: Database
+    units: UnitsOfWork[U]
+    contracts: Contracts
+    amqp_url: str
+    subscriptions: Mapping[str, Handler[U]]
+    intents: Mapping[str, IntentHandler[U, Any, Any]] = field(default_factory=dict)
+    jobs: Sequence[PeriodicJob] = ()
+    host: str = "127.0.0.1"
+    port: int = 0
+    topology: Topology | None = None
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class Worker(Generic[U]):
+    """Runs the parts of a worker in threads; if one of them dies, so does the process."""
+
+    def __init__(self, parts: WorkerParts[U]) -> None:
+        topology = parts.topology or Topology(parts.service)
+        self._parts = parts
+        self._log = structlog.get_logger("octoco.worker")
+        self._handling = EventHandling(
+            subscriptions=parts.subscriptions,
+            units=parts.units,
+            database=parts.database,
+            contracts=parts.contracts,
+            topology=topology,
+        )
+        self._consumer = Consumer(url=parts.amqp_url, topology=topology, handling=self._handling)
+        self._relay = Relay(
+            url=parts.database_url,
+            service=parts.service,
+            publisher=ConfirmedPublisher(url=parts.amqp_url, exchange=topology.exchange_name),
+        )
+        self._executor = Executor(
+            database=parts.database,
+            units=parts.units,
+            handlers=parts.intents,
+            clock=parts.clock,
+        )
+        self._bell = BellListener(url=parts.database_url, service=parts.service, on_ring=self._wake)
+        self.failed = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set or a part dies; what is in hand is finished first."""
+        loops: dict[str, Callable[[threading.Event], None]] = {
+            "consumer": self._consumer.run,
+            "relay": self._relay.run,
+            "executor": self._executor.run,
+            "bell": self._bell.run,
+        }
+        take_up = PeriodicJob("parked_events", PARKED_EVERY_SECONDS, self._handling.parked.take_up)
+        for job in (take_up, *self._parts.jobs):
+            loops[f"job-{job.name}"] = self._repeat(job)
+        server = self._serve_health()
+        threads = [
+            threading.Thread(target=self._guard, args=(name, loop, stop), name=name)
+            for name, loop in loops.items()
+        ]
+        for thread in threads:
+            thread.start()
+        stop.wait()
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        server.shutdown()
+        server.server_close()
+
+    def readiness(self) -> Mapping[str, bool]:
+        """Say for each thing the worker needs whether it is there."""
+        try:
+            self._parts.database.check()
+            database = True
+        except Unavailable:
+            database = False
+        return {"database": database, "broker": self._consumer.is_connected}
+
+    def _wake(self) -> None:
+        self._relay.wake()
+        self._executor.wake()
+
+    def _guard(
+        self, name: str, loop: Callable[[threading.Event], None], stop: threading.Event
+    ) -> None:
+        try:
+            loop(stop)
+        except Exception:  # noqa: BLE001 - half a worker is worse than none: all of it ends
+            self._log.exception("worker_part_died", part=name)
+            self.failed.set()
+            stop.set()
+
+    def _repeat(self, job: PeriodicJob) -> Callable[[threading.Event], None]:
+        def loop(stop: threading.Event) -> None:
+            while not stop.is_set():
+                try:
+                    job.run()
+                    JOBS_RUN.labels(job=job.name, result="done").inc()
+                except Unavailable as error:
+                    JOBS_RUN.labels(job=job.name, result="unavailable").inc()
+                    self._log.warning("job_unavailable", job=job.name, error=error.message)
+                except Exception:  # noqa: BLE001 - the job runs again, and its failures ring
+                    JOBS_RUN.labels(job=job.name, result="failed").inc()
+                    self._log.exception("job_failed", job=job.name)
+                stop.wait(job.every_seconds)
+
+        return loop
+
+    def _serve_health(self) -> WSGIServer:
+        server = make_server(
+            self._parts.host,
+            self._parts.port,
+            health_application(self.readiness),
+            handler_class=_SilentHandler,
+        )
+        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+        return server
+
+
+class _SilentHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Say nothing: probes come every few seconds."""
+
+
+def run_worker(parts: WorkerParts[U]) -> None:
+    """Run the worker until SIGTERM or SIGINT; exit with 1 if a part of it died."""
+    stop = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
+    worker = Worker(parts)
+    worker.run(stop)
+    # Threads that did not end in time must not keep the process: what they hold comes again.
+    os._exit(1 if worker.failed.is_set() else 0)
