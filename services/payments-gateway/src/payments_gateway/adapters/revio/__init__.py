@@ -1,0 +1,1 @@
+"""Revio's wire format, and nothing else."""

@@ -1,0 +1,1 @@
+"""What the payments gateway hears and says."""

@@ -1,0 +1,1 @@
+"""What the payments gateway does, one verb for each file."""
