@@ -1,7 +1,7 @@
 """What accounts announces, one class for each message version."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 
@@ -29,7 +29,7 @@ class UserRegistered:
             "user_id": self.user_id,
             "email": self.email,
             "full_name": self.full_name,
-            "registered_at": self.registered_at.isoformat(),
+            "registered_at": _utc_text(self.registered_at),
         }
 
 
@@ -58,7 +58,7 @@ class EmailVerificationRequested:
             "user_id": self.user_id,
             "email": self.email,
             "token_encrypted": self.token_encrypted,
-            "expires_at": self.expires_at.isoformat(),
+            "expires_at": _utc_text(self.expires_at),
         }
 
 
@@ -84,5 +84,9 @@ class EmailVerified:
         return {
             "user_id": self.user_id,
             "email": self.email,
-            "verified_at": self.verified_at.isoformat(),
+            "verified_at": _utc_text(self.verified_at),
         }
+
+
+def _utc_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

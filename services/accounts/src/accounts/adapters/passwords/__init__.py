@@ -1,0 +1,1 @@
+"""Hashing passwords, and knowing the ones everybody uses."""

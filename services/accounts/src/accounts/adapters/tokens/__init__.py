@@ -1,0 +1,1 @@
+"""Keys and the tokens made with them."""

@@ -1,0 +1,46 @@
+"""Environment in, one frozen Settings out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from environs import Env
+
+from octoco.config import secret_list
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment decides; README.md lists the variables."""
+
+    database_url: str
+    amqp_url: str
+    token_signing_keys_dir: Path
+    mail_token_keys: tuple[str, ...]
+    worker_host: str
+    worker_port: int
+    log_level: str
+    argon2_time_cost: int
+    argon2_memory_kibibytes: int
+    argon2_parallelism: int
+    argon2_concurrent_max: int
+
+    def __repr__(self) -> str:
+        """Name nothing: most of it is secret."""
+        return "Settings(...)"
+
+
+def read(env: Env) -> Settings:
+    """Read the service's settings; `octoco.config` turns what is missing into one line."""
+    return Settings(
+        database_url=env.str("DATABASE_URL"),
+        amqp_url=env.str("AMQP_URL"),
+        token_signing_keys_dir=env.path("TOKEN_SIGNING_KEYS_DIR"),
+        mail_token_keys=tuple(secret_list(env, "MAIL_TOKEN_KEYS")),
+        worker_host=env.str("WORKER_HOST", "127.0.0.1"),
+        worker_port=env.int("WORKER_PORT", 8111),
+        log_level=env.str("LOG_LEVEL", "info"),
+        argon2_time_cost=env.int("ARGON2_TIME_COST", 3),
+        argon2_memory_kibibytes=env.int("ARGON2_MEMORY_KIBIBYTES", 65536),
+        argon2_parallelism=env.int("ARGON2_PARALLELISM", 1),
+        argon2_concurrent_max=env.int("ARGON2_CONCURRENT_MAX", 2),
+    )
