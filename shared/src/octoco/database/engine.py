@@ -164,6 +164,7 @@ class Database:
                 {"name": name},
             )
             try:
+                gate.commit()
                 gate.execution_options(isolation_level="SERIALIZABLE")
                 return _commit(gate, work(gate))
             finally:

@@ -1,7 +1,7 @@
 """Schemas of request bodies: nothing unknown, nothing the database could not store."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
@@ -24,10 +24,6 @@ class AmountField(fields.Field[str]):
     Whether the currency allows it is for `Money.parse` to say.
     """
 
-    default_error_messages: ClassVar[dict[str, str]] = {
-        "not_a_string": 'An amount is a string in plain decimal notation, such as "250.00".'
-    }
-
     def _deserialize(
         self,
         value: Any,
@@ -36,7 +32,9 @@ class AmountField(fields.Field[str]):
         **kwargs: Any,  # noqa: ARG002
     ) -> str:
         if not isinstance(value, str):
-            raise self.make_error("not_a_string")
+            raise ValidationError(
+                'An amount is a string in plain decimal notation, such as "250.00".'
+            )
         return value
 
 

@@ -120,7 +120,7 @@ class ConfirmedPublisher:
             on_close_callback=self._on_lost,
         )
         self._thread = threading.Thread(
-            target=self._connection.ioloop.start, name="publisher", daemon=True
+            target=_run_loop, args=(self._connection.ioloop,), name="publisher", daemon=True
         )
         self._thread.start()
         try:
@@ -193,6 +193,13 @@ class ConfirmedPublisher:
             self._ready.set_exception(broken)
         if self._batch is not None and not self._batch.done.done():
             self._batch.done.set_exception(broken)
+
+
+def _run_loop(ioloop: Any) -> None:
+    try:
+        ioloop.start()
+    finally:
+        ioloop.close()
 
 
 def _close(connection: Any) -> None:

@@ -95,7 +95,12 @@ class FakeUnitsOfWork(Generic[U]):
     def __init__(self, unit: U) -> None:
         self.unit = unit
 
-    def run(self, work: Callable[[U], T], *, contended_on: str | None = None) -> T:
+    def run(
+        self,
+        work: Callable[[U], T],
+        *,
+        contended_on: str | None = None,  # noqa: ARG002 - there is no crowd in memory
+    ) -> T:
         before = copy.deepcopy(self.unit.__dict__)
         try:
             return work(self.unit)

@@ -1,0 +1,127 @@
+"""Units of work on real PostgreSQL: all or nothing, lost races run again, keys used once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg2
+import pytest
+import sqlalchemy
+
+from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
+from octoco.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Unavailable
+from octoco.testing.provisions import ProvisionedSchema
+
+Units = PostgresUnitsOfWork[PostgresUnit]
+
+
+def count(database: Database, table: str) -> int:
+    return int(
+        database.read(lambda c: c.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
+    )
+
+
+def test_an_exception_takes_everything_back(units: Units, database: Database) -> None:
+    def fail(unit: PostgresUnit) -> None:
+        unit.inbox.record("msg_1")
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        units.run(fail)
+    assert count(database, "inbox") == 0
+
+
+def test_an_event_is_recorded_once(units: Units) -> None:
+    assert units.run(lambda unit: unit.inbox.record("msg_1"))
+    assert not units.run(lambda unit: unit.inbox.record("msg_1"))
+
+
+def test_forty_racing_increments_are_all_counted(database: Database) -> None:
+    database.run(lambda c: c.exec_driver_sql("INSERT INTO counters VALUES ('hot', 0)"))
+
+    def increment(_: int) -> None:
+        def work(connection: sqlalchemy.Connection) -> None:
+            value = connection.exec_driver_sql("SELECT value FROM counters").scalar_one()
+            connection.exec_driver_sql("UPDATE counters SET value = %s", (value + 1,))
+
+        database.run(work, contended_on="hot", deadline_seconds=60)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(increment, range(40)))
+    assert database.read(lambda c: c.exec_driver_sql("SELECT value FROM counters").scalar()) == 40
+
+
+def test_a_connection_killed_before_commit_is_replaced_and_the_work_done_once(
+    database: Database, schema: ProvisionedSchema
+) -> None:
+    tries = []
+
+    def work(connection: sqlalchemy.Connection) -> None:
+        tries.append(1)
+        connection.exec_driver_sql("INSERT INTO effects VALUES ('x', 1)")
+        if len(tries) == 1:
+            _terminate(schema, connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+        connection.exec_driver_sql("SELECT 1")
+
+    database.run(work)
+    assert len(tries) == 2
+    assert count(database, "effects") == 1
+
+
+def test_nothing_can_be_written_while_reading(database: Database) -> None:
+    with pytest.raises(Exception, match="read-only"):
+        database.read(lambda c: c.exec_driver_sql("INSERT INTO effects VALUES ('x', 1)"))
+
+
+def test_a_database_that_is_away_is_unavailable() -> None:
+    away = Database("postgresql://nobody@127.0.0.1:1/none", application_name="probe")
+    with pytest.raises(Unavailable):
+        away.check()
+
+
+def test_a_key_used_fifty_times_at_once_has_one_effect(units: Units, database: Database) -> None:
+    barrier = threading.Barrier(25)
+
+    def request(number: int) -> str:
+        def work(unit: PostgresUnit) -> str:
+            known = unit.idempotency_keys.claim(user_id="usr_1", key="k", request_hash="h")
+            if known is not None:
+                return known
+            unit.connection.exec_driver_sql("INSERT INTO effects VALUES ('k', %s)", (number,))
+            unit.idempotency_keys.store(
+                user_id="usr_1", key="k", request_hash="h", resource_id=f"txn_{number}"
+            )
+            return f"txn_{number}"
+
+        if number < 25:
+            barrier.wait()
+        try:
+            return units.run(work)
+        except IdempotencyKeyInFlight:
+            return "in flight"
+
+    with ThreadPoolExecutor(25) as pool:
+        answers = set(pool.map(request, range(50))) - {"in flight"}
+    assert len(answers) == 1
+    assert count(database, "effects") == 1
+
+
+def test_a_key_with_another_request_is_refused(units: Units) -> None:
+    def first(unit: PostgresUnit) -> None:
+        unit.idempotency_keys.claim(user_id="usr_1", key="k", request_hash="one")
+        unit.idempotency_keys.store(user_id="usr_1", key="k", request_hash="one", resource_id="t")
+
+    units.run(first)
+    with pytest.raises(IdempotencyKeyReused):
+        units.run(lambda u: u.idempotency_keys.claim(user_id="usr_1", key="k", request_hash="two"))
+    assert (
+        units.run(lambda u: u.idempotency_keys.claim(user_id="usr_2", key="k", request_hash="two"))
+        is None
+    )
+
+
+def _terminate(schema: ProvisionedSchema, pid: int) -> None:
+    admin = psycopg2.connect(schema.admin_url)
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+    admin.close()
