@@ -1,0 +1,163 @@
+"""Intents on real PostgreSQL: performed under a lease, fenced, never lost."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from octoco.clock import FixedClock
+from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
+from octoco.errors import Unavailable
+from octoco.intents import Again, Done, Intent
+from octoco.intents.executor import LEASE_SECONDS, Executor
+
+Units = PostgresUnitsOfWork[PostgresUnit]
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+class Scripted:
+    """A handler whose call does what the test says, and which writes down each step."""
+
+    schedule_seconds: Sequence[float] = (10, 60)
+
+    def __init__(self, call: Callable[[], Done | Again] = Done) -> None:
+        self.on_call = call
+        self.steps: list[str] = []
+
+    def prepare(self, unit: PostgresUnit, intent: Intent) -> str | None:
+        self.steps.append(f"prepare {intent.attempt}")
+        return intent.subject_id
+
+    def call(self, prepared: str) -> Done | Again:
+        self.steps.append("call")
+        return self.on_call()
+
+    def record(
+        self, unit: PostgresUnit, intent: Intent, prepared: str, answer: Done | Again
+    ) -> Done | Again:
+        self.steps.append("record")
+        unit.connection.exec_driver_sql("INSERT INTO effects VALUES (%s, 1)", (prepared,))
+        return answer
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOON)
+
+
+@pytest.fixture
+def perform(database: Database, units: Units, clock: FixedClock) -> Callable[[Scripted], bool]:
+    def once(handler: Scripted) -> bool:
+        return Executor(
+            database=database, units=units, handlers={"probe": handler}, clock=clock
+        ).perform_next()
+
+    units.run(lambda unit: unit.intents.add(kind="probe", subject_id="one", due_at=NOON))
+    return once
+
+
+def effects(database: Database) -> int:
+    return int(
+        database.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM effects").scalar_one())
+    )
+
+
+def test_an_intent_is_performed_once_and_then_never_again(
+    perform: Callable[[Scripted], bool], database: Database, units: Units
+) -> None:
+    handler = Scripted()
+    assert perform(handler)
+    assert handler.steps == ["prepare 1", "call", "record"]
+    assert not perform(handler)
+    assert not units.run(lambda unit: unit.intents.add(kind="probe", subject_id="one"))
+    assert effects(database) == 1
+
+
+def test_what_is_not_available_is_tried_again_on_its_own_schedule(
+    perform: Callable[[Scripted], bool], clock: FixedClock
+) -> None:
+    def away() -> Done:
+        raise Unavailable("away")
+
+    handler = Scripted(away)
+    assert perform(handler)
+    clock.advance(timedelta(seconds=9))
+    assert not perform(handler)
+    clock.advance(timedelta(seconds=1))
+    assert perform(handler)
+    clock.advance(timedelta(seconds=59))
+    assert not perform(handler)
+    clock.advance(timedelta(seconds=1))
+    handler.on_call = Done
+    assert perform(handler)
+    assert handler.steps[-3:] == ["prepare 3", "call", "record"]
+
+
+def test_a_bug_in_a_handler_loses_nothing(
+    perform: Callable[[Scripted], bool], clock: FixedClock, database: Database
+) -> None:
+    def bug() -> Done:
+        raise ZeroDivisionError
+
+    handler = Scripted(bug)
+    assert perform(handler)
+    assert effects(database) == 0
+    clock.advance(timedelta(seconds=10))
+    handler.on_call = Done
+    assert perform(handler)
+    assert effects(database) == 1
+
+
+def test_an_executor_that_died_is_followed_after_its_lease_and_prepare_runs_again(
+    perform: Callable[[Scripted], bool], clock: FixedClock, database: Database
+) -> None:
+    class Died(BaseException):
+        pass
+
+    def die() -> Done:
+        raise Died
+
+    handler = Scripted(die)
+    with pytest.raises(Died):
+        perform(handler)
+    assert not perform(handler)
+    clock.advance(timedelta(seconds=LEASE_SECONDS))
+    handler.on_call = Done
+    assert perform(handler)
+    assert handler.steps == ["prepare 1", "call", "prepare 2", "call", "record"]
+    assert effects(database) == 1
+
+
+def test_an_executor_that_lost_its_lease_records_nothing(
+    perform: Callable[[Scripted], bool], clock: FixedClock, database: Database
+) -> None:
+    quick = Scripted()
+
+    def overtaken() -> Done:
+        clock.advance(timedelta(seconds=LEASE_SECONDS))
+        assert perform(quick)
+        return Done()
+
+    slow = Scripted(overtaken)
+    assert perform(slow)
+    assert quick.steps == ["prepare 2", "call", "record"]
+    assert slow.steps == ["prepare 1", "call"]
+    assert effects(database) == 1
+
+
+def test_a_hurried_intent_is_due_at_once(
+    perform: Callable[[Scripted], bool], units: Units, clock: FixedClock
+) -> None:
+    handler = Scripted(lambda: Again(reason="not yet", after_seconds=3600))
+    assert perform(handler)
+    assert not perform(handler)
+    units.run(
+        lambda unit: (
+            unit.connection.exec_driver_sql(
+                "UPDATE intents SET due_at = %s", (NOON + timedelta(hours=1),)
+            ).rowcount
+        )
+    )
+    assert units.run(lambda unit: unit.intents.hurry(kind="probe", subject_id="one"))
+    clock.advance(timedelta(days=1))
+    assert perform(handler)
