@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from octoco.testing import eventually
 from octoco_runner.gateway import SERVICES, RateLimits, render_configuration
 from octoco_runner.packages import NGINX
 from octoco_runner.ports import free_port
-
-from .waiting import eventually
 
 nginx = NGINX.find()
 pytestmark = pytest.mark.skipif(nginx is None, reason="nginx is not installed")
