@@ -9,6 +9,13 @@ BEGIN
     IF p_user_id IS NULL OR p_user_id = '' THEN
         PERFORM refuse('WL015', 'user_missing');
     END IF;
+    -- All three or none: they are opened by one statement.
+    IF EXISTS (
+        SELECT FROM ledger_accounts
+        WHERE user_id = p_user_id AND currency = p_currency AND kind = 'available'
+    ) THEN
+        RETURN;
+    END IF;
     INSERT INTO ledger_accounts (user_id, currency, exponent, kind, balance, version)
     SELECT p_user_id, c.code, c.exponent, k.kind, round(0::numeric, c.exponent), 0
     FROM currencies c,

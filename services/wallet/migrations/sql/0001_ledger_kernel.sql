@@ -4,6 +4,7 @@
 CREATE TYPE posting AS (
     transfer_id bigint,
     repeated boolean,
+    currency text,
     available numeric,
     held numeric,
     receivable numeric
@@ -11,7 +12,7 @@ CREATE TYPE posting AS (
 
 CREATE FUNCTION balances_of(p_user_id text, p_currency text) RETURNS posting
 LANGUAGE sql STABLE AS $$
-    SELECT NULL::bigint, NULL::boolean,
+    SELECT NULL::bigint, NULL::boolean, p_currency,
            max(balance) FILTER (WHERE kind = 'available'),
            max(balance) FILTER (WHERE kind = 'held'),
            max(balance) FILTER (WHERE kind = 'receivable')
@@ -131,6 +132,7 @@ BEGIN
     WHERE legs.amount <> 0;
 
     v_result.repeated := false;
+    v_result.currency := p_currency;
     v_result.available := v_available.balance + v_to_available;
     v_result.held := v_held.balance + p_held;
     v_result.receivable := v_receivable.balance - v_to_receivable;

@@ -61,6 +61,8 @@ COMMENT ON TABLE transaction_events IS 'The timeline of transactions, append-onl
 
 CREATE TABLE money_fact_answers (
     fact_key text PRIMARY KEY,
+    amount numeric NOT NULL,
+    currency text NOT NULL,
     outcome text NOT NULL
         CHECK (outcome IN ('credited', 'suspended', 'settled', 'released', 'refused')),
     code text,

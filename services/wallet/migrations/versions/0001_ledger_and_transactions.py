@@ -6,6 +6,7 @@ Works with: nothing before it; the first migration of the schema.
 from pathlib import Path
 
 from alembic import op
+
 from octoco.database.tables import messaging_tables_v1
 
 revision = "0001"

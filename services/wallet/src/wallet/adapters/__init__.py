@@ -1,0 +1,1 @@
+"""The ports made real, and in memory for tests."""

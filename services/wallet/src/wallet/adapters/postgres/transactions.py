@@ -1,0 +1,225 @@
+"""Transactions on PostgreSQL: the row and the new lines of its timeline in one statement."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy
+
+from octoco.money import Money
+from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
+from wallet.use_cases.ports import OverdueSaga, SagaCount
+
+_APPEND_EVENTS: Final = """
+    INSERT INTO transaction_events (transaction_id, status, at, cause, detail)
+    SELECT :id, e.status, e.at, e.cause, e.detail
+    FROM ROWS FROM (
+        jsonb_to_recordset(CAST(:events AS jsonb))
+        AS (status text, at timestamptz, cause text, detail text)
+    ) WITH ORDINALITY AS e (status, at, cause, detail, place)
+    ORDER BY e.place
+"""
+_ADD: Final = sqlalchemy.text(
+    f"""
+    WITH stored AS (
+        INSERT INTO transactions (
+            id, user_id, kind, status, amount, currency, created_at, updated_at, checkout_url,
+            checkout_expires_at, bank_account_id, provider_id, reason_code, cancel_requested_at,
+            saga_step, saga_step_at, saga_step_due_at)
+        VALUES (
+            :id, :user_id, :kind, :status, :amount, :currency, :created_at, :updated_at,
+            :checkout_url, :checkout_expires_at, :bank_account_id, :provider_id, :reason_code,
+            :cancel_requested_at, :saga_step, :saga_step_at, :saga_step_due_at)
+    )
+    {_APPEND_EVENTS}
+    """
+)
+_SAVE: Final = sqlalchemy.text(
+    f"""
+    WITH stored AS (
+        UPDATE transactions SET
+            status = :status, updated_at = :updated_at, checkout_url = :checkout_url,
+            checkout_expires_at = :checkout_expires_at, provider_id = :provider_id,
+            reason_code = :reason_code, cancel_requested_at = :cancel_requested_at,
+            saga_step = :saga_step, saga_step_at = :saga_step_at,
+            saga_step_due_at = :saga_step_due_at
+        WHERE id = :id
+    )
+    {_APPEND_EVENTS}
+    """
+)
+_FIND_FOR_UPDATE: Final = sqlalchemy.text("SELECT * FROM transactions WHERE id = :id FOR UPDATE")
+_FIND_OF_USER: Final = sqlalchemy.text(
+    "SELECT * FROM transactions WHERE id = :id AND user_id = :user_id"
+)
+_TIMELINE: Final = sqlalchemy.text(
+    """
+    SELECT status, at, cause, detail FROM transaction_events
+    WHERE transaction_id = :id ORDER BY id
+    """
+)
+_PAGE: Final = """
+    SELECT * FROM transactions
+    WHERE user_id = :user_id {conditions} ORDER BY id DESC LIMIT :limit
+"""
+_WITHDRAWN: Final = sqlalchemy.text(
+    """
+    SELECT coalesce(sum(amount), 0) FROM transactions
+    WHERE user_id = :user_id AND currency = :currency AND created_at > :since
+      AND kind = 'withdrawal' AND status NOT IN ('failed', 'cancelled')
+    """
+)
+_OVERDUE: Final = sqlalchemy.text(
+    """
+    SELECT id, kind, status, saga_step, saga_step_at, saga_step_due_at FROM transactions
+    WHERE saga_step IS NOT NULL AND saga_step_due_at < :at
+    ORDER BY saga_step_due_at LIMIT :limit
+    """
+)
+_COUNT_SAGAS: Final = sqlalchemy.text(
+    """
+    SELECT kind, status, saga_step, count(*) AS waiting, min(saga_step_at) AS oldest_since,
+           count(*) FILTER (WHERE saga_step_due_at < :at) AS overdue
+    FROM transactions WHERE saga_step IS NOT NULL
+    GROUP BY kind, status, saga_step ORDER BY kind, status, saga_step
+    """
+)
+
+
+class PostgresTransactions:
+    """See `wallet.use_cases.ports.Transactions`."""
+
+    def __init__(self, connection: sqlalchemy.Connection) -> None:
+        self._connection = connection
+
+    def add(self, transaction: Transaction) -> None:
+        self._store(_ADD, transaction)
+
+    def save(self, transaction: Transaction) -> None:
+        self._store(_SAVE, transaction)
+
+    def find_for_update(self, transaction_id: str) -> Transaction | None:
+        row = self._connection.execute(_FIND_FOR_UPDATE, {"id": transaction_id}).one_or_none()
+        return None if row is None else _transaction(row)
+
+    def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
+        row = self._connection.execute(
+            _FIND_OF_USER, {"id": transaction_id, "user_id": user_id}
+        ).one_or_none()
+        return None if row is None else _transaction(row)
+
+    def timeline(self, transaction_id: str) -> Sequence[TimelineEvent]:
+        rows = self._connection.execute(_TIMELINE, {"id": transaction_id})
+        return [TimelineEvent(Status(row.status), row.at, row.cause, row.detail) for row in rows]
+
+    def page(
+        self,
+        *,
+        user_id: str,
+        kind: TransactionKind | None,
+        status: Status | None,
+        before_id: str | None,
+        limit: int,
+    ) -> Sequence[Transaction]:
+        wanted = {"kind": kind and kind.value, "status": status and status.value}
+        filters = {name: value for name, value in wanted.items() if value is not None}
+        conditions = [f"AND {name} = :{name}" for name in filters]
+        if before_id is not None:
+            conditions.append("AND id < :before_id")
+        rows = self._connection.execute(
+            sqlalchemy.text(_PAGE.format(conditions=" ".join(conditions))),
+            {**filters, "user_id": user_id, "before_id": before_id, "limit": limit},
+        )
+        return [_transaction(row) for row in rows]
+
+    def withdrawn_since(self, *, user_id: str, currency: str, since: datetime) -> Money:
+        amount = self._connection.execute(
+            _WITHDRAWN, {"user_id": user_id, "currency": currency, "since": since}
+        ).scalar_one()
+        return Money(amount, currency)
+
+    def overdue(self, *, at: datetime, limit: int) -> Sequence[OverdueSaga]:
+        rows = self._connection.execute(_OVERDUE, {"at": at, "limit": limit})
+        return [
+            OverdueSaga(
+                row.id,
+                TransactionKind(row.kind),
+                Status(row.status),
+                row.saga_step,
+                row.saga_step_at,
+                row.saga_step_due_at,
+            )
+            for row in rows
+        ]
+
+    def count_sagas(self, *, at: datetime) -> Sequence[SagaCount]:
+        rows = self._connection.execute(_COUNT_SAGAS, {"at": at})
+        return [
+            SagaCount(
+                TransactionKind(row.kind),
+                Status(row.status),
+                row.saga_step,
+                row.waiting,
+                row.overdue,
+                row.oldest_since,
+            )
+            for row in rows
+        ]
+
+    def _store(self, statement: sqlalchemy.TextClause, transaction: Transaction) -> None:
+        self._connection.execute(statement, _parameters(transaction))
+        transaction.unsaved_events.clear()
+
+
+def _parameters(transaction: Transaction) -> dict[str, object]:
+    events = [
+        {
+            "status": event.status.value,
+            "at": event.at.isoformat(),
+            "cause": event.cause,
+            "detail": event.detail,
+        }
+        for event in transaction.unsaved_events
+    ]
+    return {
+        "id": transaction.id,
+        "user_id": transaction.user_id,
+        "kind": transaction.kind.value,
+        "status": transaction.status.value,
+        "amount": transaction.money.amount,
+        "currency": transaction.money.currency,
+        "created_at": transaction.created_at,
+        "updated_at": transaction.updated_at,
+        "checkout_url": transaction.checkout_url,
+        "checkout_expires_at": transaction.checkout_expires_at,
+        "bank_account_id": transaction.bank_account_id,
+        "provider_id": transaction.provider_id,
+        "reason_code": transaction.reason_code,
+        "cancel_requested_at": transaction.cancel_requested_at,
+        "saga_step": transaction.saga_step,
+        "saga_step_at": transaction.saga_step_at,
+        "saga_step_due_at": transaction.saga_step_due_at,
+        "events": json.dumps(events),
+    }
+
+
+def _transaction(row: Any) -> Transaction:
+    return Transaction(
+        id=row.id,
+        user_id=row.user_id,
+        kind=TransactionKind(row.kind),
+        status=Status(row.status),
+        money=Money(row.amount, row.currency),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        checkout_url=row.checkout_url,
+        checkout_expires_at=row.checkout_expires_at,
+        bank_account_id=row.bank_account_id,
+        provider_id=row.provider_id,
+        reason_code=row.reason_code,
+        cancel_requested_at=row.cancel_requested_at,
+        saga_step=row.saga_step,
+        saga_step_at=row.saga_step_at,
+        saga_step_due_at=row.saga_step_due_at,
+    )

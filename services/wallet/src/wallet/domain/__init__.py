@@ -1,0 +1,1 @@
+"""Rules and nouns of the wallet, without input or output."""

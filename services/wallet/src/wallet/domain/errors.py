@@ -1,0 +1,112 @@
+"""What the wallet refuses.
+
+Refusal
+├── AmountNotPositive          an amount of money to move must be above zero
+├── BankAccountNotVerified     not a verified bank account of this user
+├── BusinessKeyReused          the posting's key came before for something else
+├── CurrencyNotOffered         no limits are set for this currency
+├── HoldAlreadyReleased        the hold's money went back to the user
+├── HoldAlreadySettled         the hold's money went out
+├── HoldNotFound               nothing was ever held for this transaction
+├── InsufficientFunds          less is available than was asked for
+├── LedgerAccountNotFound      the user has no ledger accounts in this currency
+├── LimitExceeded              more than the limits allow
+├── TransactionNotCancellable  the transaction has gone too far
+├── TransactionNotFound        no such transaction of this user
+├── TransferNotFound           no transfer has this business key
+└── TransferNotReversible      this kind of transfer is never undone
+Unavailable
+└── UserNotKnownYet            the token is valid, the news of its user has not arrived
+"""
+
+from octoco.errors import Refusal, Unavailable
+
+
+class AmountNotPositive(Refusal):
+    """An amount of money to move must be above zero."""
+
+    code = "invalid_amount"
+
+
+class BankAccountNotVerified(Refusal):
+    """The bank account is not a verified one of this user."""
+
+    code = "bank_account_not_verified"
+
+
+class BusinessKeyReused(Refusal):
+    """The business key has posted something else already."""
+
+    code = "business_key_reused"
+
+
+class CurrencyNotOffered(Refusal):
+    """No limits are configured for the currency, so nothing moves in it."""
+
+    code = "currency_not_offered"
+
+
+class HoldAlreadyReleased(Refusal):
+    """The hold has ended: its money went back to the user."""
+
+    code = "hold_already_released"
+
+
+class HoldAlreadySettled(Refusal):
+    """The hold has ended: its money went out."""
+
+    code = "hold_already_settled"
+
+
+class HoldNotFound(Refusal):
+    """Nothing was ever held for the transaction."""
+
+    code = "hold_not_found"
+
+
+class InsufficientFunds(Refusal):
+    """Less is available than was asked for."""
+
+    code = "insufficient_funds"
+
+
+class LedgerAccountNotFound(Refusal):
+    """The user has no ledger accounts in the currency."""
+
+    code = "ledger_account_not_found"
+
+
+class LimitExceeded(Refusal):
+    """The amount is more than the limits allow."""
+
+    code = "limit_exceeded"
+
+
+class TransactionNotCancellable(Refusal):
+    """The transaction has gone too far to be cancelled."""
+
+    code = "transaction_not_cancellable"
+
+
+class TransactionNotFound(Refusal):
+    """The user has no such transaction."""
+
+    code = "transaction_not_found"
+
+
+class TransferNotFound(Refusal):
+    """No transfer has the business key."""
+
+    code = "transfer_not_found"
+
+
+class TransferNotReversible(Refusal):
+    """Transfers of this kind are never undone by a reversal."""
+
+    code = "transfer_not_reversible"
+
+
+class UserNotKnownYet(Unavailable):
+    """The token is valid, but the news of its user has not reached the wallet yet."""
+
+    code = "user_not_known_yet"

@@ -1,0 +1,1 @@
+"""The wallet's messages: what it listens to and what it announces."""

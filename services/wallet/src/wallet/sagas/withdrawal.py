@@ -1,0 +1,51 @@
+"""The withdrawal: money is held first; the hold ends only by what Revio is known to have done."""
+
+from datetime import timedelta
+from typing import Final
+
+from wallet.messages.inbound import (
+    PayoutAccepted,
+    PayoutCancelled,
+    PayoutCancelRefused,
+    PayoutFailed,
+    PayoutSucceeded,
+)
+from wallet.messages.outbound import WithdrawalRequested
+from wallet.sagas.saga import Saga, Step
+
+_ENDS: Final = (PayoutSucceeded.TYPE, PayoutFailed.TYPE)
+
+HOLD: Final = Step(
+    name="hold",
+    does="The wallet checks limits and bank account and holds the money.",
+    command=None,
+    answers=(),
+    compensation="release the hold",
+    deadline=None,
+)
+EXECUTE_PAYOUT: Final = Step(
+    name="execute_payout",
+    does="The gateway creates the payout at Revio and executes it; before that it may be cancelled.",
+    command=WithdrawalRequested,
+    answers=(PayoutAccepted.TYPE, *_ENDS, PayoutCancelled.TYPE, PayoutCancelRefused.TYPE),
+    compensation="release the hold, when the gateway knows that nothing was paid",
+    deadline=timedelta(minutes=15),
+)
+AWAIT_PAYOUT: Final = Step(
+    name="await_payout",
+    does="The bank pays.",
+    command=None,
+    answers=_ENDS,
+    compensation="release the hold, when the gateway knows that nothing was paid",
+    deadline=timedelta(days=2),
+)
+SETTLE: Final = Step(
+    name="settle",
+    does="The wallet settles the hold.",
+    command=None,
+    answers=(),
+    compensation="reversing transfer, by an operator",
+    deadline=None,
+)
+
+WITHDRAWAL_SAGA: Final = Saga("withdrawal", (HOLD, EXECUTE_PAYOUT, AWAIT_PAYOUT, SETTLE))

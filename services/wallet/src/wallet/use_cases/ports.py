@@ -1,0 +1,269 @@
+"""What the use cases ask of their unit of work, without any framework."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from octoco.events import OutboundMessage
+from octoco.money import Money
+from octoco.ports import MessagingUnit
+from wallet.domain.ledger import Balance, Booked, Posting, Transfer
+from wallet.domain.money_facts import BankAccount, MoneyFactAnswer, OperatorCase
+from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
+
+
+class Ledger(Protocol):
+    """The kernel. Each call posts once for its business key; a repeat returns what was booked.
+
+    `announcing` are messages that the kernel stores in the same round trip, and only when it
+    moved something; their aggregate must be locked, or new, by then.
+    """
+
+    def open_accounts(self, *, user_id: str, currency: str) -> None:
+        """Open the user's ledger accounts in a currency; a repeat changes nothing."""
+        ...
+
+    def post(self, posting: Posting, *, announcing: Sequence[OutboundMessage] = ()) -> Booked:
+        """Book a movement. A credit repays the user's receivable first.
+
+        Raises:
+            BusinessKeyReused: the key posted another kind, user, amount, currency or subject.
+            LedgerAccountNotFound: the user has no accounts in the currency.
+        """
+        ...
+
+    def place_hold(
+        self,
+        *,
+        transaction_id: str,
+        user_id: str,
+        money: Money,
+        effective_at: datetime,
+        announcing: Sequence[OutboundMessage] = (),
+    ) -> Booked:
+        """Set money aside for one transaction.
+
+        Raises:
+            BusinessKeyReused: the transaction holds another amount already.
+            LedgerAccountNotFound: the user has no accounts in the currency.
+            InsufficientFunds: less is available.
+        """
+        ...
+
+    def settle_hold(
+        self,
+        *,
+        transaction_id: str,
+        money: Money,
+        effective_at: datetime,
+        announcing: Sequence[OutboundMessage] = (),
+    ) -> Booked:
+        """Let held money go out, and release what `money` leaves of the hold.
+
+        Raises:
+            HoldNotFound: nothing was held.
+            HoldAlreadyReleased: the hold ended the other way.
+            BusinessKeyReused: it was settled with another amount.
+        """
+        ...
+
+    def release_hold(
+        self,
+        *,
+        transaction_id: str,
+        effective_at: datetime,
+        announcing: Sequence[OutboundMessage] = (),
+    ) -> Booked:
+        """Give held money back to its user, who repays a receivable first.
+
+        Raises:
+            HoldNotFound: nothing was held.
+            HoldAlreadySettled: the hold ended the other way.
+        """
+        ...
+
+    def reverse(self, *, business_key: str, effective_at: datetime) -> Booked:
+        """Undo a transfer by its opposite, once.
+
+        Raises:
+            TransferNotFound: no transfer has the key.
+            TransferNotReversible: it is a hold, its end, or a reversal.
+        """
+        ...
+
+    def find_transfer(self, business_key: str) -> Transfer | None:
+        """Return what the key has posted."""
+        ...
+
+    def balances(self, *, user_id: str) -> Sequence[Balance]:
+        """Return the user's balances, ordered by currency."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OverdueSaga:
+    """A saga that has waited too long.
+
+    Args:
+        transaction_id: Whose saga.
+        kind: Deposit or withdrawal.
+        status: Where the transaction stands.
+        step: Where the saga waits.
+        since: When the wait began, UTC.
+        due_at: When it should have ended, UTC.
+    """
+
+    transaction_id: str
+    kind: TransactionKind
+    status: Status
+    step: str
+    since: datetime
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SagaCount:
+    """How many sagas wait at one step.
+
+    Args:
+        kind: Deposit or withdrawal.
+        status: Where their transactions stand.
+        step: Where they wait.
+        waiting: How many.
+        overdue: How many of them are past their deadline.
+        oldest_since: Since when the first of them waits, UTC.
+    """
+
+    kind: TransactionKind
+    status: Status
+    step: str
+    waiting: int
+    overdue: int
+    oldest_since: datetime
+
+
+class Transactions(Protocol):
+    def add(self, transaction: Transaction) -> None:
+        """Store a new transaction with its timeline."""
+        ...
+
+    def save(self, transaction: Transaction) -> None:
+        """Store what changed, and append the new lines of the timeline."""
+        ...
+
+    def find_for_update(self, transaction_id: str) -> Transaction | None:
+        """Return a transaction, locked until the unit of work ends."""
+        ...
+
+    def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
+        """Return a user's own transaction; None also for somebody else's."""
+        ...
+
+    def timeline(self, transaction_id: str) -> Sequence[TimelineEvent]:
+        """Return a transaction's history, oldest first."""
+        ...
+
+    def page(
+        self,
+        *,
+        user_id: str,
+        kind: TransactionKind | None,
+        status: Status | None,
+        before_id: str | None,
+        limit: int,
+    ) -> Sequence[Transaction]:
+        """Return a user's transactions, newest first, that are older than `before_id`."""
+        ...
+
+    def withdrawn_since(self, *, user_id: str, currency: str, since: datetime) -> Money:
+        """Sum the user's withdrawals after an instant that neither failed nor were cancelled."""
+        ...
+
+    def overdue(self, *, at: datetime, limit: int) -> Sequence[OverdueSaga]:
+        """Return sagas whose step was due before `at`, most overdue first."""
+        ...
+
+    def count_sagas(self, *, at: datetime) -> Sequence[SagaCount]:
+        """Count the sagas under way by kind, status and step."""
+        ...
+
+
+class Users(Protocol):
+    def remember(
+        self,
+        *,
+        user_id: str,
+        seen_at: datetime,
+        registered_at: datetime | None = None,
+        email_verified_at: datetime | None = None,
+    ) -> None:
+        """Keep that the user exists, and what is told of them; what is known stays."""
+        ...
+
+    def exists(self, user_id: str) -> bool: ...
+
+    def lock(self, user_id: str) -> bool:
+        """Lock the user's row, under which limits are counted.
+
+        Returns:
+            False if the user is not known.
+        """
+        ...
+
+
+class BankAccounts(Protocol):
+    def remember_verified(
+        self,
+        *,
+        bank_account_id: str,
+        user_id: str,
+        masked_number: str,
+        bank_name: str,
+        verified_at: datetime,
+    ) -> None:
+        """Keep that money may go to the account, unless it was removed already."""
+        ...
+
+    def remember_removed(self, *, bank_account_id: str, user_id: str, removed_at: datetime) -> None:
+        """Keep that money may never again go to the account, whether it is known or not."""
+        ...
+
+    def find(self, bank_account_id: str) -> BankAccount | None: ...
+
+
+class MoneyFactAnswers(Protocol):
+    def find(self, fact_key: str) -> MoneyFactAnswer | None: ...
+
+    def add(self, answer: MoneyFactAnswer) -> None: ...
+
+
+class OperatorCases(Protocol):
+    def open(self, case: OperatorCase) -> bool:
+        """Open a case, once for its kind and subject.
+
+        Returns:
+            False if it was there, which changes nothing.
+        """
+        ...
+
+    def count_open(self) -> Mapping[str, int]:
+        """Count the open cases by kind."""
+        ...
+
+
+class WalletUnit(MessagingUnit, Protocol):
+    """The wallet's unit of work."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def transactions(self) -> Transactions: ...
+    @property
+    def users(self) -> Users: ...
+    @property
+    def bank_accounts(self) -> BankAccounts: ...
+    @property
+    def money_fact_answers(self) -> MoneyFactAnswers: ...
+    @property
+    def operator_cases(self) -> OperatorCases: ...
