@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from revio_sandbox.objects import Document
@@ -47,6 +48,8 @@ class Deliveries:
     def __init__(self, connection: sqlite3.Connection, *, now: float) -> None:
         self._connection = connection
         self._now = now
+        # Whether the threads have something new to look for once this unit has committed.
+        self.changed = False
 
     def enqueue(
         self,
@@ -154,6 +157,7 @@ class Deliveries:
 
     def hurry(self) -> None:
         """Make every waiting retry due now."""
+        self.changed = True
         self._connection.execute(
             "UPDATE deliveries SET next_attempt_at = ? WHERE state = 'pending'", (self._now,)
         )
@@ -164,6 +168,7 @@ class Deliveries:
         Returns:
             How many deliveries were released.
         """
+        self.changed = True
         direction = "DESC" if order == "reversed" else "ASC"
         rows = self._connection.execute(
             f"SELECT id FROM deliveries WHERE state = 'held' ORDER BY position {direction}"
@@ -219,12 +224,15 @@ class Deliveries:
         return [{**dict(row), "body": json.loads(row["body"])} for row in rows]
 
     def of_object(self, object_id: str, *, object_type: str) -> list[dict[str, Any]]:
-        """Return the deliveries of an object as the merchant may see them, newest first."""
+        """Return the deliveries of an object as the merchant may see them, newest first.
+
+        Times are ISO 8601 here, and only here. Source: revio-api, section 6.4.
+        """
         rows = self._connection.execute(
             "SELECT * FROM deliveries WHERE object_id = ? AND object_type = ? ORDER BY id DESC",
             (object_id, object_type),
         )
-        return [self._with_attempts(row) for row in rows.fetchall()]
+        return [self._shown(row) for row in rows.fetchall()]
 
     def counts(self) -> dict[str, int]:
         """Return how many deliveries are in each state."""
@@ -233,13 +241,27 @@ class Deliveries:
         )
         return {row["state"]: row["number"] for row in rows}
 
-    def _with_attempts(self, row: sqlite3.Row) -> dict[str, Any]:
+    def _shown(self, row: sqlite3.Row) -> dict[str, Any]:
         attempts = self._connection.execute(
             "SELECT attempted_at, error_message FROM delivery_attempts"
             " WHERE delivery_id = ? ORDER BY id",
             (row["id"],),
         )
-        return {"row": row, "attempts": attempts.fetchall()}
+        return {
+            "created_on": _iso(row["created_at"]),
+            "delivered_on": None if row["delivered_at"] is None else _iso(row["delivered_at"]),
+            "attempts": row["attempts"],
+            "delivery_attempts": [
+                {
+                    "attempted_on": _iso(attempt["attempted_at"]),
+                    "error_message": attempt["error_message"],
+                }
+                for attempt in attempts
+            ],
+            "url": row["url"],
+            "event": row["event"],
+            "payload": json.loads(row["body"]),
+        }
 
     def _insert(
         self,
@@ -253,6 +275,7 @@ class Deliveries:
         state: str,
         attempts_max: int,
     ) -> int:
+        self.changed = True
         position = self._next_position()
         cursor = self._connection.execute(
             "INSERT INTO deliveries (position, lane, key_name, url, object_type, object_id, event,"
@@ -268,3 +291,7 @@ class Deliveries:
             "SELECT coalesce(max(position), 0) + 1 AS next FROM deliveries"
         ).fetchone()
         return int(row["next"])
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

@@ -1,7 +1,8 @@
-"""The threads that send webhooks: at least once, one after another for each object."""
+"""The thread and its pool that send webhooks: at least once, one after another for each object."""
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import requests
@@ -18,8 +19,8 @@ logger = logging.getLogger(__name__)
 FOREIGN = "foreign"
 
 
-class DeliveryThreads:
-    """Take due deliveries from the store, send them, and write down what came of it.
+class DeliveryThread:
+    """Takes due deliveries from the store and lets a small pool send them.
 
     What is under way is known only here, in memory: when the process dies the store still says
     `pending`, and the next process sends it again.
@@ -29,59 +30,72 @@ class DeliveryThreads:
         self._sandbox = sandbox
         self._lock = threading.Lock()
         self._busy_lanes: set[str] = set()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"delivery-{number}", daemon=True)
-            for number in range(sandbox.settings.delivery_threads)
-        ]
+        self._sessions = threading.local()
+        self._pool = ThreadPoolExecutor(
+            max_workers=sandbox.settings.delivery_threads, thread_name_prefix="delivery"
+        )
+        self._thread = threading.Thread(target=self._work, name="deliveries", daemon=True)
 
     def start(self) -> None:
         """Start sending."""
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
 
     def join(self) -> None:
-        """Wait until every thread has ended; `Wakeup.stop` makes them."""
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+        """Wait until attempts under way have ended; `Wakeup.stop` lets no new one begin."""
+        if self._thread.is_alive():
+            self._thread.join()
+        self._pool.shutdown(wait=True)
 
     def _work(self) -> None:
         wakeup = self._sandbox.wakeup
-        with requests.Session() as session:
-            # A proxy named in the environment must not stand between sandbox and receiver.
-            session.trust_env = False
-            while not wakeup.stopping:
-                seen = wakeup.seen()
-                try:
-                    due, wait_seconds = self._claim()
-                    if due is None:
-                        wakeup.wait(seen, timeout_seconds=wait_seconds)
-                    else:
-                        self._deliver(session, due)
-                except Exception:
-                    # The edge of the process: a thread that ends would silently delay webhooks.
-                    logger.exception("delivery thread failed and goes on")
-                    wakeup.wait(wakeup.seen(), timeout_seconds=1.0)
+        while not wakeup.stopping:
+            seen = wakeup.seen()
+            try:
+                wait_seconds = self._dispatch()
+            except Exception:
+                # The edge of the process: a thread that ends would silently delay webhooks.
+                logger.exception("delivery thread failed and goes on")
+                wait_seconds = 1.0
+            wakeup.wait(seen, timeout_seconds=wait_seconds)
 
-    def _claim(self) -> tuple[Due | None, float | None]:
-        with self._lock, self._sandbox.quiet_unit() as unit:
-            due = unit.deliveries.due(busy_lanes=self._busy_lanes, limit=1)
-            if due:
-                self._busy_lanes.add(due[0].lane)
-                return due[0], None
+    def _dispatch(self) -> float | None:
+        """Give the pool as much as it can take; returns how long until a retry is due."""
+        with self._lock:
+            free = self._sandbox.settings.delivery_threads - len(self._busy_lanes)
+            busy = frozenset(self._busy_lanes)
+        if free <= 0:
+            return None
+        with self._sandbox.unit() as unit:
+            found = unit.deliveries.due(busy_lanes=busy, limit=free)
             next_at = unit.deliveries.next_due_at()
-            return None, None if next_at is None else next_at - unit.now
+            wait_seconds = None if next_at is None else next_at - unit.now
+        for due in found:
+            with self._lock:
+                self._busy_lanes.add(due.lane)
+            self._pool.submit(self._deliver, due)
+        return wait_seconds
 
-    def _deliver(self, session: requests.Session, due: Due) -> None:
+    def _deliver(self, due: Due) -> None:
         try:
-            status, error = self._send(session, due)
-            with self._sandbox.quiet_unit() as unit:
+            status, error = self._send(self._session(), due)
+            with self._sandbox.unit() as unit:
                 unit.deliveries.record(due.id, status=status, error=error, scale=unit.scale)
+        except Exception:
+            # Still `pending` in the store, hence tried again; nobody else would see the error.
+            logger.exception("delivery %s failed inside the sandbox", due.id)
         finally:
             with self._lock:
                 self._busy_lanes.discard(due.lane)
-        # Only now may another thread find the next delivery of this lane.
-        self._sandbox.wakeup.signal()
+            # Only now can the next delivery of this lane be found.
+            self._sandbox.wakeup.signal()
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._sessions, "session"):
+            self._sessions.session = requests.Session()
+            # A proxy named in the environment must not stand between sandbox and receiver.
+            self._sessions.session.trust_env = False
+        session: requests.Session = self._sessions.session
+        return session
 
     def _send(self, session: requests.Session, due: Due) -> tuple[int | None, str]:
         try:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from revio_sandbox.clock import SandboxClock
 from revio_sandbox.config import Settings
-from revio_sandbox.delivering import DeliveryThreads
+from revio_sandbox.delivering import DeliveryThread
 from revio_sandbox.keys import COMPANY, Keys
 from revio_sandbox.store import Store
 from revio_sandbox.timekeeping import TimerThread
@@ -22,25 +22,19 @@ class Sandbox:
         self.keys = Keys(settings.data_dir / "keys", bits=settings.key_bits)
         self.wakeup = Wakeup()
         self.clock = self._remembered_clock()
-        self._deliveries = DeliveryThreads(self)
+        self._deliveries = DeliveryThread(self)
         self._timers = TimerThread(self)
 
     @contextmanager
     def unit(self) -> Iterator[Unit]:
-        """Open a unit of work; the threads look again for work once it has committed."""
+        """Open a unit of work; the threads look for what it gave them once it has committed."""
         with self.store.transaction() as connection:
-            yield Unit(
+            unit = Unit(
                 connection, settings=self.settings, now=self.clock.now(), scale=self.clock.scale
             )
-        self.wakeup.signal()
-
-    @contextmanager
-    def quiet_unit(self) -> Iterator[Unit]:
-        """Open a unit of work that gives the threads nothing new to do."""
-        with self.store.transaction() as connection:
-            yield Unit(
-                connection, settings=self.settings, now=self.clock.now(), scale=self.clock.scale
-            )
+            yield unit
+        if unit.deliveries.changed or unit.timers.changed:
+            self.wakeup.signal()
 
     def start(self) -> None:
         """Start delivering webhooks and keeping timers, from where the last process stopped."""
@@ -84,4 +78,4 @@ class Sandbox:
                 unit.connection.execute("DELETE FROM settings WHERE name = 'clock_scale'")
             else:
                 unit.remember("clock_scale", str(self.clock.scale))
-
+        self.wakeup.signal()

@@ -52,11 +52,10 @@ class TimerThread:
 
     def _happen(self) -> float | None:
         """Let one timer happen; returns 0 to look again at once, else how long to wait."""
-        with self._sandbox.quiet_unit() as unit:
+        with self._sandbox.unit() as unit:
             timer = unit.timers.pop_due()
             if timer is None:
                 next_at = unit.timers.next_due_at()
                 return None if next_at is None else max(next_at - unit.now, 0.001)
             HAPPENINGS[timer.kind](unit, timer)
-        self._sandbox.wakeup.signal()
         return 0.0

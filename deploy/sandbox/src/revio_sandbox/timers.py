@@ -23,11 +23,14 @@ class Timers:
     def __init__(self, connection: sqlite3.Connection, *, now: float) -> None:
         self._connection = connection
         self._now = now
+        # Whether the timer thread has something new to look for once this unit has committed.
+        self.changed = False
 
     def add(
         self, kind: str, object_id: str, *, after_seconds: float, data: Document | None = None
     ) -> None:
         """Let `kind` happen to the object `after_seconds` from now, by the sandbox's clock."""
+        self.changed = True
         self._connection.execute(
             "INSERT INTO timers (due_at, kind, object_id, data) VALUES (?, ?, ?, ?)",
             (self._now + after_seconds, kind, object_id, json.dumps(data or {})),
