@@ -4,12 +4,18 @@
 the migrations grant it, and nothing of any other schema.
 """
 
+import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import psycopg2
+from environs import Env
 from psycopg2 import errors, sql
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection, make_dsn, parse_dsn
 from psycopg2.extensions import cursor as _cursor
+
+from octoco.config import read_settings_or_exit
 
 
 def ensure_database(admin_url: str, *, database: str) -> str:
@@ -102,3 +108,39 @@ def _connect(url: str) -> connection:
 
 def _within(url: str, database: str) -> str:
     return str(make_dsn(**{**parse_dsn(url), "dbname": database}))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Provision the schemas named on the command line: `python -m octoco.database.provision X Y`.
+
+    Reads ADMIN_DATABASE_URL, DATABASE_NAME, and for each schema <SCHEMA>_PASSWORD and
+    <SCHEMA>_OWNER_PASSWORD.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        sys.stderr.write(f"{main.__doc__}\n")
+        return 2
+    admin_url, database = read_settings_or_exit(
+        lambda env: (env.str("ADMIN_DATABASE_URL"), env.str("DATABASE_NAME"))
+    )
+    for schema in arguments:
+        name = schema.upper()
+        owner_password, service_password = read_settings_or_exit(
+            partial(_passwords_of, names=(f"{name}_OWNER_PASSWORD", f"{name}_PASSWORD"))
+        )
+        provision_schema(
+            admin_url,
+            database=database,
+            schema=schema,
+            owner_password=owner_password,
+            service_password=service_password,
+        )
+        sys.stdout.write(f"provisioned {schema}\n")
+    return 0
+
+
+def _passwords_of(env: Env, *, names: tuple[str, str]) -> tuple[str, str]:
+    return env.str(names[0]), env.str(names[1])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
