@@ -9,6 +9,7 @@ from functools import partial
 from octoco_runner import postgresql, rabbitmq
 from octoco_runner.credentials import Credentials
 from octoco_runner.errors import NotReady
+from octoco_runner.interruptions import uninterrupted
 from octoco_runner.layout import Layout
 from octoco_runner.packages import NGINX, RABBITMQ, require_packages
 from octoco_runner.ports import Port
@@ -130,7 +131,8 @@ def running_servers(layout: Layout, servers: Servers, screen: Screen) -> Iterato
             servers.wait_until_ready(supervisor, layout)
         yield
     finally:
-        stop_servers(layout, servers)
+        with uninterrupted(screen.say):
+            stop_servers(layout, servers)
 
 
 def stop_servers(layout: Layout, servers: Servers) -> None:

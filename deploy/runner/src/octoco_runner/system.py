@@ -14,6 +14,7 @@ from octoco_runner import api_docs, gateway, services
 from octoco_runner.commands import run
 from octoco_runner.environment_file import read_environment_file, write_environment_file
 from octoco_runner.errors import NotReady, RunnerError
+from octoco_runner.interruptions import uninterrupted
 from octoco_runner.layout import Layout, known_layout, layout_for, state_directory
 from octoco_runner.locking import exclusive
 from octoco_runner.ports import Port, current_ports, require_free
@@ -65,7 +66,8 @@ def bring_up(screen: Screen) -> bool:
         try:
             _start(layout, screen)
         except BaseException:
-            _stop(layout, screen)
+            with uninterrupted(screen.say):
+                _stop(layout, screen)
             raise
     return True
 
@@ -82,7 +84,7 @@ def take_down(screen: Screen) -> bool:
     state = state_directory()
     if not state.exists():
         return False
-    with _only_one(state, screen):
+    with _only_one(state, screen), uninterrupted(screen.say):
         return _stop(known_layout(state), screen)
 
 
@@ -95,7 +97,7 @@ def clean(screen: Screen) -> None:
     state = state_directory()
     if not state.exists():
         return
-    with _only_one(state, screen):
+    with _only_one(state, screen), uninterrupted(screen.say):
         for layout in (known_layout(state / "test"), known_layout(state)):
             _stop(layout, screen)
             layout.remove()

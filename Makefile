@@ -1,0 +1,76 @@
+# Octoco Wallet. `make` alone lists the targets. Everything runs in .venv, which `deploy/bootstrap`
+# makes from the locked packages; the runner (deploy/runner) does the rest.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+RUNNER := $(BIN)/octoco-runner
+# make test ARGS="services/wallet -k ledger"
+ARGS ?=
+NAME ?= wallet
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: bootstrap
+bootstrap: ## Make .venv from the locked packages (quick when nothing changed)
+	@deploy/bootstrap
+
+# ---- running ----
+
+.PHONY: demo up down clean status logs story servers
+demo: bootstrap ## Start everything, play the whole story, say what it saw, stop
+	@$(RUNNER) demo
+
+up: bootstrap ## Start everything and leave it running; prints the addresses
+	@$(RUNNER) up
+
+down: bootstrap ## Stop everything; the data stays
+	@$(RUNNER) down
+
+clean: bootstrap ## Stop everything and remove the data, logs and secrets
+	@$(RUNNER) clean
+
+status: bootstrap ## Say what runs
+	@$(RUNNER) status
+
+logs: bootstrap ## Follow a log: make logs NAME=wallet-worker
+	@$(RUNNER) logs --follow $(NAME)
+
+story: bootstrap ## Play the story on the running system (or where GATEWAY_URL points)
+	@$(RUNNER) story
+
+servers: bootstrap ## Run only PostgreSQL and RabbitMQ, for tests by hand, until Ctrl-C
+	@$(RUNNER) servers
+
+# ---- checking ----
+
+.PHONY: check format lint types imports test
+check: lint types imports test ## Everything CI runs: format, lint, types, import contracts, tests
+
+format: bootstrap ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only --quiet .
+
+lint: bootstrap ## Check format and lint
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: bootstrap ## Check types (mypy --strict)
+	@$(BIN)/mypy .
+
+imports: bootstrap ## Check the import contracts
+	@$(BIN)/lint-imports
+
+test: bootstrap ## Run all tests on a PostgreSQL and a RabbitMQ of their own (ARGS=... for pytest)
+	@$(RUNNER) test -- $(ARGS)
+
+# ---- writing ----
+
+.PHONY: openapi lock
+openapi: bootstrap ## Write the API page and the merged openapi.json to build/docs
+	@$(RUNNER) docs --output build/docs
+
+lock: bootstrap ## Write requirements.lock anew after a change of dependencies
+	@deploy/lock
