@@ -146,7 +146,7 @@ def _instance(state: Path) -> str:
     path = _instance_file(state)
     if not path.exists():
         # "clean" removes the whole folder, so it must never be somebody's home by mistake.
-        ours = {"lock", "test"}
+        ours = {"lock", "test", "test.lock"}
         if any(entry.name not in ours for entry in state.iterdir()):
             raise RunnerError(
                 f"{state} is not empty and was not made by this runner. "
