@@ -12,6 +12,7 @@ ACCOUNT_NUMBER_DIGITS_MIN = 7
 ACCOUNT_NUMBER_DIGITS_MAX = 11
 BRANCH_CODE_DIGITS = 6
 DIGITS_SHOWN = 4
+NAME_LENGTH_MIN = 2
 NAME_LENGTH_MAX = 128
 
 _SEPARATORS = re.compile(r"[ \-]")
@@ -83,9 +84,10 @@ def bank_account_details(
 
 def _name(text: str, *, field: str) -> str:
     name = " ".join(_CONTROL_CHARACTERS.sub(" ", text).split())
-    if not 2 <= len(name) <= NAME_LENGTH_MAX:
+    if not NAME_LENGTH_MIN <= len(name) <= NAME_LENGTH_MAX:
         raise InvalidBankAccount(
-            f"This must be a name of 2 to {NAME_LENGTH_MAX} characters.", field=field
+            f"This must be a name of {NAME_LENGTH_MIN} to {NAME_LENGTH_MAX} characters.",
+            field=field,
         )
     return name
 

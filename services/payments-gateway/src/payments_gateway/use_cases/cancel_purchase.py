@@ -33,7 +33,11 @@ class CancelPurchase:
         return self._provider.cancel_purchase(prepared)
 
     def record(
-        self, unit: Unit, intent: Intent, prepared: str, answer: PurchaseReading | None
+        self,
+        unit: Unit,
+        intent: Intent,
+        prepared: str,  # noqa: ARG002 - the port's signature
+        answer: PurchaseReading | None,
     ) -> Done | Again:
         if answer is None:
             return Done()

@@ -92,7 +92,7 @@ class ExecutePayout:
         self,
         unit: Unit,
         intent: Intent,
-        prepared: LookAtFloat | Execute,
+        prepared: LookAtFloat | Execute,  # noqa: ARG002 - the port's signature
         answer: Money | ExecutionAnswer,
     ) -> Done | Again:
         payout = unit.payouts.lock(intent.subject_id)

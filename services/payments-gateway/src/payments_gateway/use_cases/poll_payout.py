@@ -13,8 +13,9 @@ from payments_gateway.use_cases.record_payout_reading import record_payout_readi
 
 
 class PollPayout:
-    """Looks seldomer the older the order is; goes on for a while after a failure, because a
-    success may follow it.
+    """Looks seldomer the older the order is, and for a while after a failure too.
+
+    A success may follow a failure; then a person must know.
     """
 
     schedule_seconds: Final = (5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)

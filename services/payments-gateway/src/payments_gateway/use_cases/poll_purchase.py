@@ -13,8 +13,9 @@ from payments_gateway.use_cases.record_purchase_reading import record_purchase_r
 
 
 class PollPurchase:
-    """Looks seldomer the older the purchase is, and at its expiry; goes on after its end for a
-    while, because money that was on its way may still come.
+    """Looks seldomer the older the purchase is, at its expiry, and for a while after its end.
+
+    Money that was on its way may still come.
     """
 
     schedule_seconds: Final = (10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)

@@ -24,7 +24,7 @@ class ReceiveWebhook:
     Args:
         units: Units of work; verification runs outside of them.
         provider: Asked for our webhooks' keys when none of ours fits, once in an interval.
-        format: How the provider signs and writes.
+        webhook_format: How the provider signs and writes.
         callback_url: The address that our webhooks call.
         clock: Stamps deliveries.
     """
@@ -34,13 +34,13 @@ class ReceiveWebhook:
         *,
         units: UnitsOfWork[Unit],
         provider: PaymentProvider,
-        format: WebhookFormat,
+        webhook_format: WebhookFormat,
         callback_url: str,
         clock: Clock,
     ) -> None:
         self._units = units
         self._provider = provider
-        self._format = format
+        self._format = webhook_format
         self._callback_url = callback_url
         self._clock = clock
 

@@ -32,7 +32,7 @@ _ON_THE_WAY: Final = frozenset({PayoutStatus.EXECUTING, PayoutStatus.ACCEPTED})
 _NOT_ORDERED: Final = frozenset({PayoutStatus.CREATED, PayoutStatus.CANCELLED})
 
 
-def record_payout_reading(
+def record_payout_reading(  # noqa: PLR0911 - one return for each outcome
     unit: Unit, reading: PayoutReading, *, ours: Merchant, policy: Policy, now: datetime
 ) -> str:
     """Move a withdrawal to where a reading of its payout shows it to be.

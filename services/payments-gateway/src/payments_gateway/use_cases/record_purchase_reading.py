@@ -91,7 +91,7 @@ def record_purchase_reading(
     seen = _note_failed_attempts(unit, seen)
     if reading.state.money_came_in:
         return _record_money(unit, seen, now=now)
-    _note_state(unit, seen, now=now)
+    _note_state(unit, seen)
     return _record_end(unit, seen, policy=policy)
 
 
@@ -164,7 +164,7 @@ def _note_failed_attempts(unit: Unit, seen: _Seen) -> _Seen:
     return replace(seen, purchase=purchase)
 
 
-def _note_state(unit: Unit, seen: _Seen, *, now: datetime) -> None:
+def _note_state(unit: Unit, seen: _Seen) -> None:
     older = seen.reading.read_at < seen.purchase.seen_at
     if older or seen.purchase.state.money_came_in:
         return

@@ -28,11 +28,17 @@ class RepeatMoneyFact:
         fact = unit.money_facts.lock(intent.subject_id)
         return None if fact is None or fact.answered_at is not None else fact
 
-    def call(self, prepared: MoneyFact) -> None:
+    def call(self, prepared: MoneyFact) -> None:  # noqa: ARG002 - the port's signature
         # Nothing outside is asked: the message leaves by the outbox, with its own repeats.
         return None
 
-    def record(self, unit: Unit, intent: Intent, prepared: MoneyFact, answer: None) -> Done | Again:
+    def record(
+        self,
+        unit: Unit,
+        intent: Intent,
+        prepared: MoneyFact,  # noqa: ARG002 - the port's signature
+        answer: None,  # noqa: ARG002 - likewise
+    ) -> Done | Again:
         fact = unit.money_facts.lock(intent.subject_id)
         if fact is None or fact.answered_at is not None:
             return Done()

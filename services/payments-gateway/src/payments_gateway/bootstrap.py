@@ -1,0 +1,227 @@
+"""The one file that knows every concrete class: what the gateway is made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from octoco.clock import Clock, SystemClock
+from octoco.database import Database, PostgresUnitsOfWork
+from octoco.events import Event
+from octoco.intents import IntentHandler
+from octoco.messaging.consumer import Handler
+from octoco.messaging.contracts import Contracts
+from octoco.messaging.topology import Topology
+from octoco.outbox.bell import Bell
+from octoco.worker import PeriodicJob, WorkerParts
+from payments_gateway.adapters.encryption import Encryption
+from payments_gateway.adapters.format_verification import FormatVerification
+from payments_gateway.adapters.metrics import CASES_OPEN
+from payments_gateway.adapters.postgres.unit import SERVICE, GatewayUnit
+from payments_gateway.adapters.revio.provider import RevioProvider
+from payments_gateway.adapters.revio.transport import RevioTransport
+from payments_gateway.adapters.revio.webhook_format import RevioWebhookFormat
+from payments_gateway.config import Settings
+from payments_gateway.domain.policy import Policy
+from payments_gateway.messages import inbound
+from payments_gateway.use_cases.add_bank_account import AddBankAccount
+from payments_gateway.use_cases.cancel_payout import cancel_payout
+from payments_gateway.use_cases.cancel_purchase import CancelPurchase
+from payments_gateway.use_cases.create_payout import CreatePayout
+from payments_gateway.use_cases.create_purchase import CreatePurchase
+from payments_gateway.use_cases.execute_payout import ExecutePayout
+from payments_gateway.use_cases.poll_payout import PollPayout
+from payments_gateway.use_cases.poll_purchase import PollPurchase
+from payments_gateway.use_cases.ports import PaymentProvider
+from payments_gateway.use_cases.process_webhook import ProcessWebhook
+from payments_gateway.use_cases.receive_webhook import PROCESS_WEBHOOK, ReceiveWebhook
+from payments_gateway.use_cases.record_fact_answer import record_fact_answer
+from payments_gateway.use_cases.record_payout_reading import EXECUTE_PAYOUT, POLL_PAYOUT
+from payments_gateway.use_cases.record_purchase_reading import POLL_PURCHASE
+from payments_gateway.use_cases.register_webhook import RegisterWebhook
+from payments_gateway.use_cases.remember_user import remember_email, remember_user
+from payments_gateway.use_cases.repeat_money_fact import RepeatMoneyFact
+from payments_gateway.use_cases.request_checkout import (
+    CANCEL_PURCHASE,
+    CREATE_PURCHASE,
+    request_checkout,
+    request_checkout_cancellation,
+)
+from payments_gateway.use_cases.request_payout import CREATE_PAYOUT, request_payout
+from payments_gateway.use_cases.tell_money_fact import REPEAT_MONEY_FACT
+
+REGISTER_EVERY_SECONDS: Final = 60.0
+COUNT_EVERY_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway, put together."""
+
+    settings: Settings
+    clock: Clock
+    policy: Policy
+    database: Database
+    contracts: Contracts
+    units: PostgresUnitsOfWork[GatewayUnit]
+    provider: PaymentProvider
+    receive_webhook: ReceiveWebhook
+    register_webhook: RegisterWebhook
+    add_bank_account: AddBankAccount
+
+
+def assemble(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    policy: Policy | None = None,
+    provider: PaymentProvider | None = None,
+) -> Gateway:
+    """Put the gateway together; nothing is connected before it is used.
+
+    Args:
+        settings: Of this installation.
+        clock: The machine's if None.
+        policy: The product's if None.
+        provider: Revio if None.
+    """
+    clock = clock or SystemClock()
+    policy = policy or Policy()
+    database = Database(settings.database_url, application_name=SERVICE)
+    contracts = Contracts()
+    encryption = Encryption(settings.bank_account_keys)
+    units = PostgresUnitsOfWork(
+        database,
+        lambda connection: GatewayUnit(
+            connection, contracts=contracts, clock=clock, encryption=encryption
+        ),
+        after_commit=Bell(url=settings.database_url, service=SERVICE).ring,
+    )
+    provider = provider or _revio(settings, clock)
+    return Gateway(
+        settings=settings,
+        clock=clock,
+        policy=policy,
+        database=database,
+        contracts=contracts,
+        units=units,
+        provider=provider,
+        receive_webhook=ReceiveWebhook(
+            units=units,
+            provider=provider,
+            webhook_format=RevioWebhookFormat(),
+            callback_url=settings.revio_webhook_url,
+            clock=clock,
+        ),
+        register_webhook=RegisterWebhook(
+            units=units,
+            provider=provider,
+            callback_url=settings.revio_webhook_url,
+            clock=clock,
+        ),
+        add_bank_account=AddBankAccount(
+            units=units, verification=FormatVerification(), clock=clock, policy=policy
+        ),
+    )
+
+
+def subscriptions(clock: Clock) -> Mapping[str, Handler[GatewayUnit]]:
+    """Say what is done about each event that the gateway listens to."""
+
+    def deposit_requested(unit: GatewayUnit, event: Event) -> None:
+        request_checkout(unit, inbound.DepositRequested.read(event.data), now=clock.now())
+
+    def deposit_cancel_requested(unit: GatewayUnit, event: Event) -> None:
+        request = inbound.DepositCancelRequested.read(event.data)
+        request_checkout_cancellation(unit, request, now=clock.now())
+
+    def withdrawal_requested(unit: GatewayUnit, event: Event) -> None:
+        request_payout(unit, inbound.WithdrawalRequested.read(event.data), now=clock.now())
+
+    def withdrawal_cancel_requested(unit: GatewayUnit, event: Event) -> None:
+        cancel_payout(unit, inbound.WithdrawalCancelRequested.read(event.data), now=clock.now())
+
+    def money_fact_answered(unit: GatewayUnit, event: Event) -> None:
+        record_fact_answer(unit, inbound.MoneyFactAnswered.read(event.data), now=clock.now())
+
+    def user_registered(unit: GatewayUnit, event: Event) -> None:
+        remember_user(unit, inbound.UserRegistered.read(event.data))
+
+    def email_verified(unit: GatewayUnit, event: Event) -> None:
+        remember_email(unit, inbound.EmailVerified.read(event.data))
+
+    return {
+        inbound.UserRegistered.TYPE: user_registered,
+        inbound.EmailVerified.TYPE: email_verified,
+        inbound.DepositRequested.TYPE: deposit_requested,
+        inbound.DepositCancelRequested.TYPE: deposit_cancel_requested,
+        inbound.WithdrawalRequested.TYPE: withdrawal_requested,
+        inbound.WithdrawalCancelRequested.TYPE: withdrawal_cancel_requested,
+        inbound.MoneyFactAnswered.TYPE: money_fact_answered,
+    }
+
+
+def intent_handlers(gateway: Gateway) -> Mapping[str, IntentHandler[GatewayUnit, Any, Any]]:
+    """Say how each kind of intent is performed."""
+    provider, clock, policy = gateway.provider, gateway.clock, gateway.policy
+    ours = gateway.settings.ours
+    return {
+        CREATE_PURCHASE: CreatePurchase(provider=provider, ours=ours, clock=clock, policy=policy),
+        CANCEL_PURCHASE: CancelPurchase(provider=provider, ours=ours, clock=clock, policy=policy),
+        POLL_PURCHASE: PollPurchase(provider=provider, ours=ours, clock=clock, policy=policy),
+        CREATE_PAYOUT: CreatePayout(provider=provider, ours=ours, clock=clock),
+        EXECUTE_PAYOUT: ExecutePayout(provider=provider, clock=clock, policy=policy),
+        POLL_PAYOUT: PollPayout(provider=provider, ours=ours, clock=clock, policy=policy),
+        PROCESS_WEBHOOK: ProcessWebhook(provider=provider, ours=ours, clock=clock, policy=policy),
+        REPEAT_MONEY_FACT: RepeatMoneyFact(clock=clock, policy=policy),
+    }
+
+
+def jobs(gateway: Gateway) -> Sequence[PeriodicJob]:
+    """Say what is done again and again, first when the worker starts."""
+
+    def count_cases() -> None:
+        counts = gateway.units.read(lambda unit: unit.cases.count_open())
+        CASES_OPEN.clear()
+        for kind, count in counts.items():
+            CASES_OPEN.labels(kind=kind).set(count)
+
+    return (
+        PeriodicJob("register_webhook", REGISTER_EVERY_SECONDS, gateway.register_webhook),
+        PeriodicJob("count_cases", COUNT_EVERY_SECONDS, count_cases),
+    )
+
+
+def worker_parts(gateway: Gateway, *, topology: Topology | None = None) -> WorkerParts[GatewayUnit]:
+    """Put the worker's parts together.
+
+    Args:
+        gateway: The gateway.
+        topology: Queue names; the service's own if None.
+    """
+    return WorkerParts(
+        service=SERVICE,
+        database_url=gateway.settings.database_url,
+        database=gateway.database,
+        units=gateway.units,
+        contracts=gateway.contracts,
+        amqp_url=gateway.settings.amqp_url,
+        subscriptions=subscriptions(gateway.clock),
+        intents=intent_handlers(gateway),
+        jobs=jobs(gateway),
+        host=gateway.settings.worker_host,
+        port=gateway.settings.worker_port,
+        topology=topology,
+        clock=gateway.clock,
+    )
+
+
+def _revio(settings: Settings, clock: Clock) -> RevioProvider:
+    transport = RevioTransport(
+        base_url=settings.revio_api_url, secret_key=settings.revio_secret_key
+    )
+    return RevioProvider(
+        transport=transport,
+        brand_id=settings.brand_id,
+        return_url=settings.checkout_return_url,
+        clock=clock,
+    )
