@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cryptography.fernet import Fernet
 from environs import Env
 
 from octoco.config import secret_list
+from octoco.errors import ConfigurationError
 from payments_gateway.domain.provider import Merchant
 
 
