@@ -25,7 +25,7 @@ HOLD: Final = Step(
 )
 EXECUTE_PAYOUT: Final = Step(
     name="execute_payout",
-    does="The gateway creates the payout at Revio and executes it; before that it may be cancelled.",
+    does="The gateway creates the payout and executes it; before that it may be cancelled.",
     command=WithdrawalRequested,
     answers=(PayoutAccepted.TYPE, *_ENDS, PayoutCancelled.TYPE, PayoutCancelRefused.TYPE),
     compensation="release the hold, when the gateway knows that nothing was paid",

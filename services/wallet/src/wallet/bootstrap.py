@@ -1,0 +1,55 @@
+"""The one file that knows every concrete class of the wallet."""
+
+from dataclasses import dataclass
+
+from octoco.clock import Clock, SystemClock
+from octoco.database import Database, PostgresUnitsOfWork
+from octoco.http.authentication import JwksKeys, TokenKeys
+from octoco.messaging.contracts import Contracts
+from octoco.outbox.bell import Bell
+from wallet.adapters.postgres.unit import SOURCE, PostgresWalletUnit
+from wallet.config import Settings
+
+SERVICE = SOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """The service put together: what its doors open onto."""
+
+    settings: Settings
+    database: Database
+    units: PostgresUnitsOfWork[PostgresWalletUnit]
+    contracts: Contracts
+    token_keys: TokenKeys
+    clock: Clock
+
+
+def build(
+    settings: Settings, *, clock: Clock | None = None, token_keys: TokenKeys | None = None
+) -> Wallet:
+    """Put the service together; nothing is connected before its first use.
+
+    Args:
+        settings: From the environment.
+        clock: The machine's if None.
+        token_keys: Those that accounts publishes if None.
+    """
+    clock = clock or SystemClock()
+    contracts = Contracts()
+    database = Database(
+        settings.database_url, application_name=SERVICE, pool_size=settings.database_pool_size
+    )
+    units = PostgresUnitsOfWork(
+        database,
+        lambda connection: PostgresWalletUnit(connection, contracts=contracts, clock=clock),
+        after_commit=Bell(url=settings.database_url, service=SERVICE).ring,
+    )
+    return Wallet(
+        settings=settings,
+        database=database,
+        units=units,
+        contracts=contracts,
+        token_keys=token_keys or JwksKeys(settings.jwks_url),
+        clock=clock,
+    )

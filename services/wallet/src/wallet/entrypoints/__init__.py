@@ -1,0 +1,1 @@
+"""The wallet's doors: HTTP, events, jobs and the command line."""

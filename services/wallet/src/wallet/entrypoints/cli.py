@@ -1,0 +1,167 @@
+"""The command line of the wallet."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from octoco.cli import service_commands
+from octoco.config import read_settings_or_exit
+from octoco.worker import run_worker
+from wallet.adapters.postgres.ledger_audit import (
+    CHECKS,
+    Finding,
+    TrialBalanceLine,
+    audit_ledger,
+    trial_balance,
+)
+from wallet.bootstrap import SERVICE, Wallet, build
+from wallet.config import Settings, read
+from wallet.entrypoints.http import openapi
+from wallet.entrypoints.worker import worker_parts
+from wallet.sagas.document import sagas_document
+from wallet.use_cases.find_overdue_sagas import find_overdue_sagas
+
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
+_OVERDUE_SHOWN_MAX = 1000
+
+
+def _settings() -> Settings:
+    return read_settings_or_exit(read)
+
+
+@contextmanager
+def _wallet() -> Iterator[Wallet]:
+    wallet = build(_settings())
+    try:
+        yield wallet
+    finally:
+        wallet.database.dispose()
+
+
+main = service_commands(
+    service=SERVICE,
+    summary="The ledger and the transactions of users: the only place that moves money.",
+    web_application="wallet.entrypoints.http:web()",
+    check_settings=_settings,
+    run_worker=lambda: run_worker(worker_parts(build(_settings()))),
+    openapi=openapi,
+    migrations=MIGRATIONS,
+)
+
+
+@main.group(help="Look at the ledger; nothing here changes it.")
+def ledger() -> None:
+    pass
+
+
+@ledger.command(help="Recompute everything; exit with 1 at a row that does not fit.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def verify(*, as_json: bool) -> None:
+    with (
+        _wallet() as wallet,
+        click.progressbar(
+            length=len(CHECKS), label="verifying", file=sys.stderr, hidden=as_json
+        ) as progress,
+    ):
+        findings = audit_ledger(wallet.database, on_check=lambda _: progress.update(1))
+    click.echo(_findings_json(findings) if as_json else _findings_text(findings))
+    if not all(finding.holds for finding in findings):
+        raise SystemExit(1)
+
+
+@ledger.command(name="trial-balance", help="Sum all entries by currency and kind of account.")
+@click.option("--json", "as_json", is_flag=True, help="Print the lines as JSON.")
+def print_trial_balance(*, as_json: bool) -> None:
+    with _wallet() as wallet:
+        lines = trial_balance(wallet.database)
+    click.echo(_trial_balance_json(lines) if as_json else _trial_balance_text(lines))
+
+
+@main.command(help="List the sagas that are past the deadline of their step.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def sagas(*, as_json: bool) -> None:
+    with _wallet() as wallet:
+        now = wallet.clock.now()
+        overdue = wallet.units.read(
+            lambda unit: find_overdue_sagas(unit, at=now, limit=_OVERDUE_SHOWN_MAX)
+        )
+    rows = [
+        {
+            "transaction_id": saga.transaction_id,
+            "kind": saga.kind.value,
+            "status": saga.status.value,
+            "step": saga.step,
+            "since": saga.since.isoformat(),
+            "due_at": saga.due_at.isoformat(),
+        }
+        for saga in overdue
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo("  ".join(row.values()))
+    click.echo(f"{len(rows)} overdue")
+
+
+@main.command(help="Print docs/sagas.md from the table of legal moves and the lists of steps.")
+def diagrams() -> None:
+    click.echo(sagas_document(), nl=False)
+
+
+def _findings_json(findings: Sequence[Finding]) -> str:
+    return json.dumps(
+        {
+            "verified": all(finding.holds for finding in findings),
+            "checks": [
+                {
+                    "rule": finding.check.rule,
+                    "name": finding.check.name,
+                    "holds": finding.holds,
+                    "first_row": finding.row,
+                }
+                for finding in findings
+            ],
+        },
+        indent=2,
+    )
+
+
+def _findings_text(findings: Sequence[Finding]) -> str:
+    lines = []
+    for finding in findings:
+        lines.append(
+            f"{'ok    ' if finding.holds else 'BROKEN'}  {finding.check.rule}  {finding.check.name}"
+        )
+        if finding.row is not None:
+            facts = ", ".join(f"{name}={value}" for name, value in finding.row.items())
+            lines.append(f"        first row: {facts}")
+    broken = sum(not finding.holds for finding in findings)
+    lines.append(
+        f"the ledger is verified: {len(findings)} checks hold"
+        if not broken
+        else f"the ledger is BROKEN: {broken} of {len(findings)} checks do not hold"
+    )
+    return "\n".join(lines)
+
+
+def _trial_balance_json(lines: Sequence[TrialBalanceLine]) -> str:
+    return json.dumps(
+        [{"currency": one.currency, "kind": one.kind, "amount": one.amount} for one in lines],
+        indent=2,
+    )
+
+
+def _trial_balance_text(lines: Sequence[TrialBalanceLine]) -> str:
+    rows = [f"{one.currency}  {one.kind:<18} {one.amount:>20}" for one in lines]
+    return "\n".join(
+        [*rows, "each currency sums to zero, or `wallet ledger verify` says where not"]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The door for events: each type with what the wallet does about it."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from octoco.clock import Clock
+from octoco.events import Event
+from wallet.bootstrap import Wallet
+from wallet.domain.limits import Limits
+from wallet.messages import inbound
+from wallet.use_cases.accept_payout import accept_payout
+from wallet.use_cases.cancel_withdrawal import cancel_withdrawal, note_cancel_refused
+from wallet.use_cases.close_deposit import close_deposit
+from wallet.use_cases.credit_deposit import credit_deposit
+from wallet.use_cases.fail_withdrawal import fail_withdrawal
+from wallet.use_cases.open_checkout import open_checkout
+from wallet.use_cases.ports import WalletUnit
+from wallet.use_cases.record_attempt_failure import record_attempt_failure
+from wallet.use_cases.register_user import note_email_verified, register_user
+from wallet.use_cases.settle_withdrawal import settle_withdrawal
+from wallet.use_cases.track_bank_account import (
+    track_removed_bank_account,
+    track_verified_bank_account,
+)
+
+Handler = Callable[[WalletUnit, Event], None]
+
+
+def subscriptions(wallet: Wallet) -> Mapping[str, Handler]:
+    """Return the handler of every event type that the wallet listens to."""
+    return handlers(clock=wallet.clock, limits=wallet.settings.limits)
+
+
+def handlers(*, clock: Clock, limits: Limits) -> Mapping[str, Handler]:
+    """Return the handlers, each of which reads the event and calls its use case.
+
+    Args:
+        clock: Says when the event is handled.
+        limits: Name the currencies that new users get ledger accounts in.
+    """
+
+    def register(unit: WalletUnit, event: Event) -> None:
+        register_user(
+            unit,
+            inbound.UserRegistered.from_data(event.data),
+            currencies=limits.deposit_per_transaction,
+            at=clock.now(),
+        )
+
+    def bank_account_verified(unit: WalletUnit, event: Event) -> None:
+        track_verified_bank_account(unit, inbound.BankAccountVerified.from_data(event.data))
+
+    def timed(message: type[Any], use_case: Callable[..., object]) -> Handler:
+        def handle(unit: WalletUnit, event: Event) -> None:
+            now: datetime = clock.now()
+            use_case(unit, message.from_data(event.data), at=now)
+
+        return handle
+
+    return {
+        inbound.UserRegistered.TYPE: register,
+        inbound.BankAccountVerified.TYPE: bank_account_verified,
+        **{message.TYPE: timed(message, use_case) for message, use_case in _USE_CASES},
+    }
+
+
+_USE_CASES: Final[tuple[tuple[type[Any], Callable[..., object]], ...]] = (
+    (inbound.EmailVerified, note_email_verified),
+    (inbound.BankAccountRemoved, track_removed_bank_account),
+    (inbound.CheckoutOpened, open_checkout),
+    (inbound.CheckoutAttemptFailed, record_attempt_failure),
+    (inbound.CheckoutClosed, close_deposit),
+    (inbound.DepositPaid, credit_deposit),
+    (inbound.PayoutAccepted, accept_payout),
+    (inbound.PayoutSucceeded, settle_withdrawal),
+    (inbound.PayoutFailed, fail_withdrawal),
+    (inbound.PayoutCancelled, cancel_withdrawal),
+    (inbound.PayoutCancelRefused, note_cancel_refused),
+)
