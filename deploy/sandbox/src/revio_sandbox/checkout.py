@@ -13,6 +13,7 @@ from revio_sandbox.payments import CARD_METHODS
 from revio_sandbox.unit import Unit
 
 RIGHT_CVC = "123"
+HOLDER_LENGTH_MAX = 64
 # Number -> whether the bank asks for 3-D Secure. Source: revio-api, section 9.
 TEST_CARDS = {
     "4444333322221111": False,
@@ -85,7 +86,7 @@ def read_card(form: Mapping[str, str]) -> tuple[Card | None, dict[str, str]]:
     errors: dict[str, str] = {}
     if not re.fullmatch(r"\d{12,19}", number, re.ASCII):
         errors["card_number"] = "Enter the 12 to 19 digits of the card number."
-    if not holder or len(holder) > 64:
+    if not holder or len(holder) > HOLDER_LENGTH_MAX:
         errors["cardholder_name"] = "Enter the name on the card."
     if not re.fullmatch(r"\d{3,4}", cvc, re.ASCII):
         errors["cvc"] = "Enter the 3 or 4 digits of the security code."

@@ -18,12 +18,13 @@ from revio_sandbox.config import (
     ConfigurationError,
     Settings,
 )
+from revio_sandbox.server import SandboxServer
 
 EXIT_CONFIGURATION = 2
 LOCK_WAIT_SECONDS = 5.0
 
 
-class DecimalType(click.ParamType):
+class DecimalType(click.ParamType[Decimal]):
     """A decimal number, kept exact."""
 
     name = "decimal"
@@ -40,7 +41,7 @@ class DecimalType(click.ParamType):
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """A Revio simulator: purchases, checkout page, payouts, signed webhooks, and faults to order."""
+    """A Revio simulator: purchases, checkout, payouts, signed webhooks, and faults to order."""
 
 
 @main.command(context_settings={"show_default": True})
@@ -133,6 +134,13 @@ def main() -> None:
     help="Let every card payment pass pending_execute.",
 )
 @click.option(
+    "--key-bits",
+    envvar="SANDBOX_KEY_BITS",
+    default=3072,
+    type=click.IntRange(2048, 4096),
+    help="Size of the RSA keys that are made from now on.",
+)
+@click.option(
     "--threads",
     envvar="SANDBOX_THREADS",
     default=32,
@@ -147,7 +155,7 @@ def main() -> None:
     help="What is written to stderr.",
 )
 def serve(
-    host: str, port: int, data: Path, threads: int, log_level: str, public_url: str, **given: Any
+    *, host: str, port: int, data: Path, threads: int, log_level: str, public_url: str, **given: Any
 ) -> None:
     """Serve until stopped. State is kept in the data directory and survives a restart."""
     try:
@@ -161,9 +169,6 @@ def serve(
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    # gunicorn reads arguments of its own from here unless they are taken away.
-    from revio_sandbox.server import SandboxServer
-
     click.echo(
         f"Revio sandbox: {settings.public_url} (control: {settings.url('/control/')})", err=True
     )
@@ -198,7 +203,8 @@ def _lock(descriptor: int) -> bool:
 
 
 def _address(host: str, port: int) -> str:
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    everywhere = host in ("0.0.0.0", "::")  # noqa: S104  # Compared with, not bound to.
+    return f"http://{'127.0.0.1' if everywhere else host}:{port}"
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
-DEFAULT_SECRET_KEY = "sandbox-secret-key"
+DEFAULT_SECRET_KEY = "sandbox-secret-key"  # noqa: S105  # Published, and opens play money.
 DEFAULT_BRAND_ID = "b7e2c6d4-90ab-4c3d-a1f5-77d09e3f2202"
 DEFAULT_COMPANY_ID = "a51d3f70-2c55-4f0e-8f0b-1b7d0c4be101"
+FEE_PERCENT_LIMIT = 100
 
 
 class ConfigurationError(Exception):
@@ -64,7 +65,7 @@ class Settings:
     def _require_ranges(self) -> None:
         if not self.clock_scale > 0:
             raise ConfigurationError("SANDBOX_CLOCK_SCALE must be greater than 0")
-        if not 0 <= self.fee_percent < 100:
+        if not 0 <= self.fee_percent < FEE_PERCENT_LIMIT:
             raise ConfigurationError("SANDBOX_FEE_PERCENT must be at least 0 and below 100")
         for variable, number in (
             ("SANDBOX_PAYOUT_FEE", self.payout_fee),

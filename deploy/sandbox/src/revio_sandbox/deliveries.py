@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from revio_sandbox.objects import Document
@@ -40,6 +41,11 @@ def render_body(document: Document, event: str) -> bytes:
     Source: revio-api, section 6.1.
     """
     return json.dumps({"event_type": event, **document}, separators=(",", ":")).encode()
+
+
+def is_success(status: int | None) -> bool:
+    """Whether a receiver took a webhook: any 2xx, and nothing else."""
+    return status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
 
 
 class Deliveries:
@@ -140,7 +146,7 @@ class Deliveries:
         )
         first_at = self._now if row["first_attempt_at"] is None else row["first_attempt_at"]
         attempts = row["attempts"] + 1
-        delivered = status is not None and 200 <= status < 300
+        delivered = is_success(status)
         offset = attempt_offset_seconds(attempts, scale=scale)
         if delivered:
             state, next_at = "delivered", self._now
@@ -151,8 +157,15 @@ class Deliveries:
         self._connection.execute(
             "UPDATE deliveries SET state = ?, attempts = ?, first_attempt_at = ?,"
             " next_attempt_at = ?, delivered_at = ?, last_status = ? WHERE id = ?",
-            (state, attempts, first_at, next_at, self._now if delivered else None, status)
-            + (delivery_id,),
+            (
+                state,
+                attempts,
+                first_at,
+                next_at,
+                self._now if delivered else None,
+                status,
+                delivery_id,
+            ),
         )
 
     def hurry(self) -> None:
@@ -281,8 +294,20 @@ class Deliveries:
             "INSERT INTO deliveries (position, lane, key_name, url, object_type, object_id, event,"
             " body, signature, state, attempts_max, created_at, next_attempt_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (position, lane or f"control {position}", addressee.key_name, addressee.url, *source)
-            + (event, body, signature, state, attempts_max, self._now, self._now),
+            (
+                position,
+                lane or f"control {position}",
+                addressee.key_name,
+                addressee.url,
+                *source,
+                event,
+                body,
+                signature,
+                state,
+                attempts_max,
+                self._now,
+                self._now,
+            ),
         )
         return int(cursor.lastrowid or 0)
 

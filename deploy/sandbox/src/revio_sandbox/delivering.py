@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from revio_sandbox.deliveries import Due
+from revio_sandbox.deliveries import Due, is_success
 from revio_sandbox.keys import COMPANY
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ class DeliveryThread:
         except requests.RequestException as error:
             logger.info("webhook %s %s not delivered: %s", due.id, due.event, error)
             return None, str(error)
-        delivered = 200 <= response.status_code < 300
-        return response.status_code, "" if delivered else f"HTTP {response.status_code}"
+        status = response.status_code
+        return status, "" if is_success(status) else f"HTTP {status}"
 
     def _signature(self, due: Due) -> dict[str, str]:
         keys = self._sandbox.keys

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from revio_sandbox.api_errors import ApiError, entry, refusal
 
 MISSING = object()
+INTEGER_DIGITS_MAX = 17
 
 
 class Fields:
@@ -75,7 +76,11 @@ class Fields:
         value = self._take(name, required=required)
         if value is MISSING:
             return default
-        if isinstance(value, str) and value.lstrip("-").isdecimal() and len(value) < 18:
+        if (
+            isinstance(value, str)
+            and value.lstrip("-").isdecimal()
+            and len(value) <= INTEGER_DIGITS_MAX
+        ):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             self.refuse(name, "invalid", "A valid integer is required.")

@@ -1,6 +1,6 @@
 """Outcomes: what control (or a magic account number) makes the next matching call do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -99,36 +99,44 @@ def parse_outcome(operation: str, given: Mapping[str, Any]) -> Outcome:
 
 
 def _value(name: str, value: Any) -> Any:
-    if name in ("lost", "lost_before"):
-        return _choice(name, value, LOST)
-    if name == "signature":
-        return _choice(name, value, SIGNATURES)
-    if name in ("drop", "hold"):
-        return _checked(name, value, isinstance(value, bool), "a boolean")
-    if name == "http_status":
-        fits = _is_number(value, int) and 400 <= value <= 599
-        return _checked(name, value, fits, "a status from 400 to 599")
-    if name == "duplicates":
-        fits = _is_number(value, int) and 1 <= value <= 100
-        return _checked(name, value, fits, "an integer from 1 to 100")
-    if name == "delay_seconds":
-        fits = _is_number(value, int, float) and 0 <= value <= DELAY_SECONDS_MAX
-        return _checked(name, value, fits, f"a number from 0 to {DELAY_SECONDS_MAX}")
-    if name == "after_seconds":
-        fits = _is_number(value, int, float) and value >= 0
-        return _checked(name, value, fits, "a number of at least 0")
-    return _checked(name, value, isinstance(value, str), "a text")
-
-
-def _is_number(value: Any, *types: type) -> bool:
-    return isinstance(value, types) and not isinstance(value, bool)
-
-
-def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
-    return _checked(name, value, value in allowed, f"one of {allowed}")
-
-
-def _checked(name: str, value: Any, fits: bool, wanted: str) -> Any:
-    if not fits:
+    fits, wanted = _RULES.get(name, (_is_text, "a text"))
+    if not fits(value):
         raise BadOutcome(f"{name} must be {wanted}, not {value!r}")
     return value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _integer_within(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _number_up_to(most: float) -> Callable[[Any], bool]:
+    return lambda value: type(value) in (int, float) and 0 <= value <= most
+
+
+def _one_of(allowed: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in allowed, f"one of {allowed}"
+
+
+# What each key may hold, and how to say so; every other key is a text.
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "http_status": (_integer_within(400, 599), "a status from 400 to 599"),
+    "delay_seconds": (
+        _number_up_to(DELAY_SECONDS_MAX),
+        f"a number from 0 to {DELAY_SECONDS_MAX}",
+    ),
+    "after_seconds": (_number_up_to(1e9), "a number of at least 0"),
+    "duplicates": (_integer_within(1, 100), "an integer from 1 to 100"),
+    "lost": _one_of(LOST),
+    "lost_before": _one_of(LOST),
+    "signature": _one_of(SIGNATURES),
+    "drop": (_is_boolean, "true or false"),
+    "hold": (_is_boolean, "true or false"),
+}

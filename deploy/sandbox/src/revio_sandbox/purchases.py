@@ -68,6 +68,8 @@ def pay(
     """Let the money come in: attempt, payment, status `paid`, event, callback.
 
     Args:
+        unit: The open unit of work.
+        stored: A purchase that is payable or whose attempt is under way.
         instrument: `method`, `extra` and `client_ip` of the attempt.
         amount: Minor units really paid, when other than asked.
         currency: Currency really paid, when other than asked.
@@ -120,6 +122,10 @@ def begin_pending(
     """Leave the attempt to a slow acquirer, which answers `after_seconds` from now.
 
     Args:
+        unit: The open unit of work.
+        stored: A payable purchase.
+        instrument: `method`, `extra` and `client_ip` of the attempt.
+        after_seconds: Seconds of the sandbox's clock.
         code: The attempt's error then, or None when it will be paid.
         status: `pending_execute`, or `expired` for an attempt that outlives the due date.
     """

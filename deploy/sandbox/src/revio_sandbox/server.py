@@ -18,7 +18,9 @@ class SandboxServer(BaseApplication):  # type: ignore[misc]  # gunicorn ships no
 
     cfg: Config
 
-    def __init__(self, settings: Settings, *, host: str, port: int, threads: int, log_level: str):
+    def __init__(
+        self, settings: Settings, *, host: str, port: int, threads: int, log_level: str
+    ) -> None:
         self._settings = settings
         self._options: dict[str, Any] = {
             "bind": f"{host}:{port}",

@@ -12,16 +12,36 @@ from revio_sandbox.unit import Unit
 
 # Source: revio-api, section 5.
 EVENTS = (
-    "purchase.created purchase.viewed purchase.paid purchase.payment_failure purchase.cancelled"
-    " purchase.settled purchase.hold purchase.preauthorized purchase.captured purchase.released"
-    " purchase.capture_failure purchase.release_failure purchase.pending_execute"
-    " purchase.pending_charge purchase.pending_capture purchase.pending_release"
-    " purchase.pending_refund purchase.refund_failure purchase.recurring_token_deleted"
-    " purchase.pending_recurring_token_delete purchase.subscription_charge_failure"
-    " payment.refunded payment.charged_back payment.chargeback_reversed payout.created"
-    " payout.pending payout.success payout.failed"
-    " billing_template_client.subscription_billing_cancelled"
-).split()
+    "purchase.created",
+    "purchase.viewed",
+    "purchase.paid",
+    "purchase.payment_failure",
+    "purchase.cancelled",
+    "purchase.settled",
+    "purchase.hold",
+    "purchase.preauthorized",
+    "purchase.captured",
+    "purchase.released",
+    "purchase.capture_failure",
+    "purchase.release_failure",
+    "purchase.pending_execute",
+    "purchase.pending_charge",
+    "purchase.pending_capture",
+    "purchase.pending_release",
+    "purchase.pending_refund",
+    "purchase.refund_failure",
+    "purchase.recurring_token_deleted",
+    "purchase.pending_recurring_token_delete",
+    "purchase.subscription_charge_failure",
+    "payment.refunded",
+    "payment.charged_back",
+    "payment.chargeback_reversed",
+    "payout.created",
+    "payout.pending",
+    "payout.success",
+    "payout.failed",
+    "billing_template_client.subscription_billing_cancelled",
+)
 
 
 def create_webhook(unit: Unit, body: object) -> str:
@@ -42,8 +62,15 @@ def create_webhook(unit: Unit, body: object) -> str:
     unit.connection.execute(
         "INSERT INTO webhooks (id, title, callback, events, all_events, created_on, updated_on)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (webhook_id, title, callback, json.dumps([] if all_events else events), all_events)
-        + (int(unit.now), int(unit.now)),
+        (
+            webhook_id,
+            title,
+            callback,
+            json.dumps([] if all_events else events),
+            all_events,
+            int(unit.now),
+            int(unit.now),
+        ),
     )
     return webhook_id
 
@@ -67,8 +94,14 @@ def change_webhook(unit: Unit, webhook_id: str, body: object, *, partial: bool) 
     unit.connection.execute(
         "UPDATE webhooks SET title = ?, callback = ?, events = ?, all_events = ?, updated_on = ?"
         " WHERE id = ?",
-        (title, callback, json.dumps([] if all_events else events), all_events)
-        + (int(unit.now), webhook_id),
+        (
+            title,
+            callback,
+            json.dumps([] if all_events else events),
+            all_events,
+            int(unit.now),
+            webhook_id,
+        ),
     )
     unit.deliveries.readdress(webhook_id, callback)
 

@@ -39,7 +39,7 @@ def create_purchase() -> Response:
     """Create a purchase."""
     body = json_body()
 
-    def act(outcome: Outcome) -> Response:
+    def act(_outcome: Outcome) -> Response:
         with sandbox().unit() as unit:
             stored = purchase_creation.create_purchase(unit, body, client_ip=client_ip())
         return _created(stored.document)
@@ -63,7 +63,7 @@ def read_purchase(purchase_id: str) -> Response:
 def cancel_purchase(purchase_id: str) -> Response:
     """Cancel a purchase that is not paid."""
 
-    def act(outcome: Outcome) -> Response:
+    def act(_outcome: Outcome) -> Response:
         with sandbox().unit() as unit:
             return jsonify(purchases.cancel(unit, purchase_id).document)
 
@@ -90,7 +90,7 @@ def create_payout() -> Response:
     """Create a payout, which moves nothing yet."""
     body = json_body()
 
-    def act(outcome: Outcome) -> Response:
+    def act(_outcome: Outcome) -> Response:
         with sandbox().unit() as unit:
             return _created(payouts.create_payout(unit, body).document)
 
@@ -143,7 +143,7 @@ def list_payment_methods() -> Response:
         by_country={"any": names},
         country_names={"any": "Other"},
         names=METHOD_NAMES,
-        logos={name: "" for name in names},
+        logos=dict.fromkeys(names, ""),
         card_methods=list(CARD_METHODS),
     )
 
@@ -170,7 +170,7 @@ def show_public_key() -> Response:
 def show_account_balance() -> Response:
     """Show the balances by currency."""
 
-    def act(outcome: Outcome) -> Response:
+    def act(_outcome: Outcome) -> Response:
         with sandbox().unit() as unit:
             only = request.args.get("currency", "")
             return jsonify(balances.balance_by_currency(unit, only=only))
@@ -182,13 +182,13 @@ def show_account_balance() -> Response:
 def show_balance() -> Response:
     """Show the balances with what belongs to them."""
 
-    def act(outcome: Outcome) -> Response:
+    def act(_outcome: Outcome) -> Response:
         with sandbox().unit() as unit:
             by_currency = balances.balance_by_currency(unit)
         return jsonify(
             ecommerce=by_currency,
             bank_accounts=[],
-            payout_balances_enabled={currency: True for currency in by_currency},
+            payout_balances_enabled=dict.fromkeys(by_currency, True),
         )
 
     return perform("balance_read", act)

@@ -1,6 +1,7 @@
 """Puts the routes together, with the rules that hold for all of them."""
 
 import logging
+from http import HTTPStatus
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -76,7 +77,7 @@ def _show_api_error(error: ApiError) -> Response:
 
 
 def _show_http_error(error: HTTPException) -> Response | HTTPException:
-    if error.code is None or error.code < 400:
+    if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error
     return _show_api_error(
         refusal(

@@ -7,6 +7,9 @@ from flask import Response, jsonify, make_response, redirect, request
 
 from revio_sandbox.outcomes import BadOutcome
 
+NUMBER_LIMIT = 1e12
+LIMIT_MAX = 1000
+
 
 class ControlBody:
     """The body of a control call; every reader refuses what it does not understand.
@@ -66,7 +69,7 @@ class ControlBody:
             number = float(value) if isinstance(value, (str, int, float)) else -1.0
         except ValueError:
             number = -1.0
-        if isinstance(value, bool) or not 0 <= number < 1e12:
+        if isinstance(value, bool) or not 0 <= number < NUMBER_LIMIT:
             raise BadOutcome(f"{name} must be a number of at least 0")
         return number
 
@@ -114,6 +117,6 @@ def answer_control(details: dict[str, Any], *, status: int = 200) -> Response:
 def query_limit(default: int = 50) -> int:
     """Return `limit` of the query, from 1 to 1000."""
     text = request.args.get("limit", str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+    if not text.isdecimal() or not 1 <= int(text) <= LIMIT_MAX:
         raise BadOutcome("limit must be from 1 to 1000")
     return int(text)
