@@ -8,7 +8,12 @@ from payments_gateway.domain.cases import Case, CaseKind
 from payments_gateway.domain.checkouts import Checkout, CheckoutStatus, Purchase
 from payments_gateway.domain.errors import ProviderRefused
 from payments_gateway.domain.policy import Policy
-from payments_gateway.domain.provider import Merchant, PurchaseOrder, PurchaseReading
+from payments_gateway.domain.provider import (
+    Merchant,
+    PurchaseOrder,
+    PurchaseReading,
+    PurchaseState,
+)
 from payments_gateway.messages.outbound import CheckoutClosed, reason_code
 from payments_gateway.use_cases.ports import PaymentProvider, Unit
 from payments_gateway.use_cases.record_purchase_reading import (
@@ -92,7 +97,7 @@ class CreatePurchase:
                 Purchase(
                     purchase_id=reading.purchase_id,
                     transaction_id=None,
-                    state=reading.state,
+                    state=PurchaseState.UNKNOWN,
                     provider_status=reading.provider_status,
                     seen_at=reading.read_at,
                     expires_at=reading.expires_at,

@@ -109,7 +109,8 @@ def _meet(
     purchase = Purchase(
         purchase_id=reading.purchase_id,
         transaction_id=None if checkout is None else checkout.transaction_id,
-        state=reading.state,
+        # What the reading shows is noted below, by the same steps as for a purchase known before.
+        state=PurchaseState.UNKNOWN,
         provider_status=reading.provider_status,
         seen_at=reading.read_at,
         expires_at=expires_at,
