@@ -148,7 +148,13 @@ def test_there_is_no_execute_path_inside_the_api(merchant: Any) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "code"),
-    [(0, "min_value"), (-5, "min_value"), ("1.5", "invalid"), (None, "null"), (10**13, "max_value")],
+    [
+        (0, "min_value"),
+        (-5, "min_value"),
+        ("1.5", "invalid"),
+        (None, "null"),
+        (10**13, "max_value"),
+    ],
 )
 def test_a_payout_amount_must_be_a_positive_integer(
     merchant: Any, amount: object, code: str
