@@ -189,7 +189,9 @@ def main() -> None:
     """Run the command line; a failure ends in one clear message and exit status 1."""
     # A closed terminal and a polite kill end us as Ctrl-C does: with everything put away.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        # Unless whoever started us wants it ignored, as nohup does.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:

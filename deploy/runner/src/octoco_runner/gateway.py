@@ -1,5 +1,6 @@
 """The API gateway: nginx on the template in deploy/gateway."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import requests
 
 from octoco_runner.commands import ServerUser, run
 from octoco_runner.errors import NotReady, RunnerError
+from octoco_runner.http_session import direct_session
 from octoco_runner.layout import REPOSITORY, Layout
 from octoco_runner.packages import NGINX
 from octoco_runner.ports import LOOPBACK, Port
@@ -74,7 +76,8 @@ def prepare_gateway(
     if checked.returncode != 0:
         raise RunnerError(f"nginx refuses its configuration:\n{checked.stderr.strip()}")
     # It overwrites its environment; its processes are known by the folder they work in.
-    return Program(name=NAME, command=command, directory=folder, stop_signal="QUIT")
+    starter = [sys.executable, "-m", "octoco_runner.start_gateway"]
+    return Program(name=NAME, command=[*starter, *command], directory=folder, stop_signal="QUIT")
 
 
 def render_configuration(
@@ -124,7 +127,8 @@ def require_answering(url: str) -> None:
         NotReady: it does not.
     """
     try:
-        answer = requests.get(url, timeout=3)
+        with direct_session() as session:
+            answer = session.get(url, timeout=3)
     except requests.RequestException as error:
         raise NotReady(f"no answer at {url} ({type(error).__name__})") from error
     if answer.status_code != requests.codes.ok:

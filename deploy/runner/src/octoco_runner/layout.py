@@ -61,7 +61,8 @@ class Layout:
         """
         # The servers' users pass through `state` to reach `data`; what is private has its own mode.
         self.state.mkdir(parents=True, exist_ok=True, mode=0o755)
-        for private in (self.secrets, self.run, self.logs):
+        outside = (self.state / "sandbox", self.state / "mail")
+        for private in (self.secrets, self.run, self.logs, *outside):
             private.mkdir(exist_ok=True, mode=0o700)
             private.chmod(0o700)
         self.data.mkdir(parents=True, exist_ok=True, mode=0o755)

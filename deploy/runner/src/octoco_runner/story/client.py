@@ -10,6 +10,7 @@ from typing import Any
 import requests
 
 from octoco_runner.errors import StoryFailed
+from octoco_runner.http_session import direct_session
 
 TIMEOUT_SECONDS = 30.0
 # A busy machine may answer "not now"; a person would try again, and so does the story.
@@ -49,7 +50,7 @@ class Api:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._session = requests.Session()
+        self._session = direct_session()
 
     def sign_in(self, access_token: str) -> None:
         self._session.headers["Authorization"] = f"Bearer {access_token}"
@@ -89,7 +90,7 @@ class Sandbox:
         self._url = url.rstrip("/")
 
     def open_checkout(self, checkout_url: str) -> int:
-        return _sent(requests.Session(), "GET", checkout_url, {}).status_code
+        return _sent(direct_session(), "GET", checkout_url, {}).status_code
 
     def pay(self, checkout_url: str, *, card_number: str, cvc: str) -> str:
         """Fill in the checkout form and send it.
@@ -104,23 +105,23 @@ class Sandbox:
             "cvc": cvc,
         }
         answer = _sent(
-            requests.Session(), "POST", checkout_url, {"data": form, "allow_redirects": False}
+            direct_session(), "POST", checkout_url, {"data": form, "allow_redirects": False}
         )
         if answer.status_code != requests.codes.see_other:
             raise StoryFailed(f"The checkout answered {answer.status_code} to a card.")
-        page = _sent(requests.Session(), "GET", checkout_url, {})
+        page = _sent(direct_session(), "GET", checkout_url, {})
         found = re.search(r'data-error-code="([^"]*)"', page.text)
         return found.group(1) if found else ""
 
     def control(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
-        answer = _sent(requests.Session(), "POST", f"{self._url}/control/{path}", {"json": body})
+        answer = _sent(direct_session(), "POST", f"{self._url}/control/{path}", {"json": body})
         if not answer.ok:
             raise StoryFailed(f"The sandbox refused {path}: {answer.text[:300]}")
         found: dict[str, Any] = answer.json() if answer.content else {}
         return found
 
     def look(self, path: str, **query: str) -> list[dict[str, Any]]:
-        answer = _sent(requests.Session(), "GET", f"{self._url}/control/{path}", {"params": query})
+        answer = _sent(direct_session(), "GET", f"{self._url}/control/{path}", {"params": query})
         found: list[dict[str, Any]] = answer.json()["results"]
         return found
 
@@ -135,7 +136,7 @@ class Mailbox:
     def mails(self) -> list[dict[str, Any]]:
         """All of them, newest first."""
         query = {"params": {"to": self._address}}
-        answer = _sent(requests.Session(), "GET", f"{self._url}/api/messages", query)
+        answer = _sent(direct_session(), "GET", f"{self._url}/api/messages", query)
         found: list[dict[str, Any]] = answer.json()["messages"]
         return found
 
