@@ -1,0 +1,3 @@
+from octoco.database.migration_environment import run_migrations
+
+run_migrations(schema="notifications")

@@ -1,0 +1,1 @@
+"""The stores of notifications in its PostgreSQL schema."""

@@ -1,0 +1,43 @@
+"""Environment in, one frozen Settings out."""
+
+from dataclasses import dataclass
+
+from environs import Env
+
+from octoco.config import secret_list
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment decides; README.md lists the variables."""
+
+    database_url: str
+    amqp_url: str
+    jwks_url: str
+    smtp_url: str
+    mail_from: str
+    mail_token_keys: tuple[str, ...]
+    public_url: str
+    worker_host: str
+    worker_port: int
+    log_level: str
+
+    def __repr__(self) -> str:
+        """Name nothing: most of it is secret."""
+        return "Settings(...)"
+
+
+def read(env: Env) -> Settings:
+    """Read the service's settings; `octoco.config` turns what is missing into one line."""
+    return Settings(
+        database_url=env.str("DATABASE_URL"),
+        amqp_url=env.str("AMQP_URL"),
+        jwks_url=env.str("JWKS_URL"),
+        smtp_url=env.str("SMTP_URL"),
+        mail_from=env.str("MAIL_FROM"),
+        mail_token_keys=tuple(secret_list(env, "MAIL_TOKEN_KEYS")),
+        public_url=env.str("PUBLIC_URL"),
+        worker_host=env.str("WORKER_HOST", "127.0.0.1"),
+        worker_port=env.int("WORKER_PORT", 8114),
+        log_level=env.str("LOG_LEVEL", "info"),
+    )

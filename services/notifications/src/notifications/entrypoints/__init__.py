@@ -1,0 +1,1 @@
+"""The doors of the service: events, HTTP and the command line."""

@@ -1,0 +1,1 @@
+"""One verb per file: what notifications does when something happened."""
