@@ -72,6 +72,13 @@ def test_a_bad_setting_is_named_in_one_line(
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_a_second_sandbox_on_the_same_data_is_refused(own_sandbox: Any, tmp_path: Any) -> None:
+    command = [sys.executable, "-m", "revio_sandbox", "serve", "--data", str(tmp_path / "data")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "is in use by another sandbox" in ended.stderr
+
+
 def test_every_command_has_help() -> None:
     for arguments in (["--help"], ["serve", "--help"]):
         command = [sys.executable, "-m", "revio_sandbox", *arguments]

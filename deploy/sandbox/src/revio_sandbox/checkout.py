@@ -120,7 +120,7 @@ def try_card(
         }
         unit.objects.save(stored)
     else:
-        conclude(unit, stored, instrument, outcome)
+        conclude(unit, stored, instrument, outcome=outcome)
 
 
 def confirm(unit: Unit, stored: StoredObject, *, approved: bool) -> None:
@@ -135,14 +135,15 @@ def confirm(unit: Unit, stored: StoredObject, *, approved: bool) -> None:
     if attempt is None or stored.status not in (*purchases.PAYABLE, "expired"):
         raise NotPayable
     if approved:
-        conclude(unit, stored, attempt["instrument"], Outcome(**attempt["outcome"]))
+        outcome = Outcome(**attempt["outcome"])
+        conclude(unit, stored, attempt["instrument"], outcome=outcome)
     else:
         purchases.fail_attempt(
             unit, stored, attempt["instrument"], code="3ds_authentication_failed"
         )
 
 
-def conclude(unit: Unit, stored: StoredObject, instrument: Document, outcome: Outcome) -> None:
+def conclude(unit: Unit, stored: StoredObject, instrument: Document, *, outcome: Outcome) -> None:
     """Let a good attempt come to what control wants of it; paid, if nothing."""
     ordinary = "pending_execute" if unit.settings.card_pending else "paid"
     after = unit.settings.pending_seconds

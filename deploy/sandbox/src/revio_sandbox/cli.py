@@ -21,7 +21,7 @@ from revio_sandbox.config import (
 from revio_sandbox.server import SandboxServer
 
 EXIT_CONFIGURATION = 2
-LOCK_WAIT_SECONDS = 5.0
+LOCK_WAIT_SECONDS = 3.0
 
 
 class DecimalType(click.ParamType[Decimal]):

@@ -123,7 +123,7 @@ def fail_payout(unit: Unit, payout_id: str, *, code: str) -> Document:
     return stored.document
 
 
-def snapshot(unit: Unit, object_id: str, status: str) -> Document:
+def snapshot(unit: Unit, object_id: str, *, status: str) -> Document:
     """Return an object as it was when it last had `status`; as it is, when none is named.
 
     Raises:

@@ -196,7 +196,7 @@ class Deliveries:
             )
         return len(chosen)
 
-    def readdress(self, key_name: str, url: str | None) -> None:
+    def readdress(self, key_name: str, *, url: str | None) -> None:
         """Send what still waits for a webhook to its new address, or drop it with the webhook."""
         if url is None:
             self._connection.execute(

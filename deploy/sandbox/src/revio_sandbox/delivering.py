@@ -44,7 +44,7 @@ class DeliveryThread:
         """Wait until attempts under way have ended; `Wakeup.stop` lets no new one begin."""
         if self._thread.is_alive():
             self._thread.join()
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _work(self) -> None:
         wakeup = self._sandbox.wakeup

@@ -22,6 +22,7 @@ class SandboxServer(BaseApplication):  # type: ignore[misc]  # gunicorn ships no
         self, settings: Settings, *, host: str, port: int, threads: int, log_level: str
     ) -> None:
         self._settings = settings
+        self._sandbox: Sandbox | None = None
         self._options: dict[str, Any] = {
             "bind": f"{host}:{port}",
             "workers": WORKERS,
@@ -33,6 +34,7 @@ class SandboxServer(BaseApplication):  # type: ignore[misc]  # gunicorn ships no
             "graceful_timeout": 5,
             "timeout": 60,
             "control_socket_disable": True,
+            "worker_exit": self._stop,
         }
         super().__init__()
 
@@ -44,6 +46,10 @@ class SandboxServer(BaseApplication):  # type: ignore[misc]  # gunicorn ships no
 
     def load(self) -> Any:
         """Make the application; called in the worker, so that its threads live there."""
-        sandbox = Sandbox(self._settings)
-        sandbox.start()
-        return create_app(sandbox)
+        self._sandbox = Sandbox(self._settings)
+        self._sandbox.start()
+        return create_app(self._sandbox)
+
+    def _stop(self, _arbiter: object, _worker: object) -> None:
+        if self._sandbox is not None:
+            self._sandbox.stop()

@@ -103,7 +103,7 @@ def change_webhook(unit: Unit, webhook_id: str, body: object, *, partial: bool) 
             webhook_id,
         ),
     )
-    unit.deliveries.readdress(webhook_id, callback)
+    unit.deliveries.readdress(webhook_id, url=callback)
 
 
 def delete_webhook(unit: Unit, webhook_id: str) -> None:
@@ -114,7 +114,7 @@ def delete_webhook(unit: Unit, webhook_id: str) -> None:
     """
     _find(unit, webhook_id)
     unit.connection.execute("DELETE FROM webhooks WHERE id = ?", (webhook_id,))
-    unit.deliveries.readdress(webhook_id, None)
+    unit.deliveries.readdress(webhook_id, url=None)
 
 
 def show_webhook(unit: Unit, keys: Keys, webhook_id: str) -> Document:

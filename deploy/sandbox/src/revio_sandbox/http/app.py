@@ -47,6 +47,9 @@ def create_app(sandbox: Sandbox) -> Flask:
 
 
 def _health() -> Response:
+    """Say that requests are served and the store answers."""
+    with current_sandbox().unit() as unit:
+        unit.setting("outage")
     return jsonify(status="ok")
 
 

@@ -155,7 +155,9 @@ def send_webhook() -> Response:
         if body.has("body"):
             document = body.mapping("body")
         else:
-            document = control_actions.snapshot(unit, body.text("object_id"), body.text("status"))
+            document = control_actions.snapshot(
+                unit, body.text("object_id"), status=body.text("status")
+            )
         body.require_all_read()
         sent = control_actions.send(
             unit, event, document={**document, **changes}, signature=signature
