@@ -171,7 +171,7 @@ CREATE TABLE webhook_registrations (
 COMMENT ON TABLE webhook_registrations IS 'Our webhooks at the provider, with their keys.';
 
 CREATE TABLE webhook_key_readings (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single_row boolean PRIMARY KEY DEFAULT true CHECK (single_row),
     claimed_at timestamptz NOT NULL
 );
 INSERT INTO webhook_key_readings (claimed_at) VALUES ('-infinity');

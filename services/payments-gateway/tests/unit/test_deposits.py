@@ -269,7 +269,7 @@ def test_a_reading_from_before_the_payment_changes_nothing_after_it(world: World
 
 @pytest.mark.parametrize("paid", [False, True])
 def test_a_purchase_of_nobody_opens_a_case_and_its_money_goes_to_suspense(
-    world: World, paid: bool
+    world: World, *, paid: bool
 ) -> None:
     order_reference = new_id("txn")
     foreign = foreign_purchase(world, reference=order_reference)
@@ -427,6 +427,7 @@ def foreign_purchase(world: World, *, reference: str, money: Money = R250) -> st
     transaction_id = world.request_deposit(money)
     handler = world.handlers["create_purchase"]
     order = handler.prepare(world.unit, world.intent("create_purchase", transaction_id))
+    assert order is not None
     world.provider.create_purchase(replace(order, reference=reference))
     (made,) = set(world.provider.purchases) - before
     return made

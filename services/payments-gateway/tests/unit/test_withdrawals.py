@@ -26,6 +26,29 @@ CANCEL_REFUSED = "payments.payout.cancel_refused.v1"
 REFUSING = "payment_rejected_other_reason"
 
 
+def remove(world: World, bank_account_id: str) -> None:
+    world.units.run(
+        lambda unit: remove_bank_account(
+            unit,
+            user_id=world.user_id,
+            bank_account_id=bank_account_id,
+            now=world.clock.now(),
+        )
+    )
+
+
+def removed_bank_account(world: World) -> str:
+    bank_account_id = world.add_bank_account().bank_account_id
+    remove(world, bank_account_id)
+    return bank_account_id
+
+
+def unverified_bank_account(world: World) -> str:
+    bank_account = world.add_bank_account()
+    world.unit.bank_accounts.insert(replace(bank_account, verified_at=None))
+    return bank_account.bank_account_id
+
+
 def test_a_withdrawal_is_created_executed_accepted_and_paid(world: World) -> None:
     transaction_id, payout_id = world.executed_payout()
     assert world.provider.executions == [payout_id]
@@ -78,8 +101,8 @@ def test_a_repeated_request_changes_nothing(world: World) -> None:
             lambda world: world.add_bank_account(new_id("usr")).bank_account_id,
             "bank_account_not_found",
         ),
-        (lambda world: removed_bank_account(world), "bank_account_removed"),
-        (lambda world: unverified_bank_account(world), "bank_account_not_verified"),
+        (removed_bank_account, "bank_account_removed"),
+        (unverified_bank_account, "bank_account_not_verified"),
     ],
 )
 def test_a_withdrawal_to_an_account_that_may_not_be_paid_to_fails(
@@ -262,7 +285,7 @@ def test_a_success_after_a_failure_is_told_and_opens_a_case(world: World) -> Non
 
 
 def test_a_failure_read_before_the_success_changes_nothing_after_it(world: World) -> None:
-    transaction_id, payout_id = world.executed_payout()
+    _, payout_id = world.executed_payout()
     world.provider.show_payout(payout_id, PayoutState.ERROR, error_code=REFUSING)
     old = reading_of(world, payout_id)
     world.pass_time(seconds=1)
@@ -434,26 +457,3 @@ def record(world: World, reading: PayoutReading) -> None:
             unit, reading, ours=OURS, policy=world.policy, now=world.clock.now()
         )
     )
-
-
-def remove(world: World, bank_account_id: str) -> None:
-    world.units.run(
-        lambda unit: remove_bank_account(
-            unit,
-            user_id=world.user_id,
-            bank_account_id=bank_account_id,
-            now=world.clock.now(),
-        )
-    )
-
-
-def removed_bank_account(world: World) -> str:
-    bank_account_id = world.add_bank_account().bank_account_id
-    remove(world, bank_account_id)
-    return bank_account_id
-
-
-def unverified_bank_account(world: World) -> str:
-    bank_account = world.add_bank_account()
-    world.unit.bank_accounts.insert(replace(bank_account, verified_at=None))
-    return bank_account.bank_account_id

@@ -9,7 +9,6 @@ from octoco.ids import new_id
 from octoco.intents import Again, Done, Intent, IntentHandler
 from octoco.money import Money
 from octoco.testing import FakeUnitsOfWork
-
 from payments_gateway.adapters.format_verification import FormatVerification
 from payments_gateway.adapters.in_memory.provider import FakeProvider
 from payments_gateway.adapters.in_memory.stores import MemoryUnit
