@@ -1,0 +1,17 @@
+"""A process of its own that performs one intent, so that a test can kill it."""
+
+import json
+import sys
+
+from notifications.bootstrap import build
+from notifications.config import Settings
+from octoco.intents.executor import Executor
+
+given = json.load(sys.stdin)
+service = build(Settings(**{**given, "mail_token_keys": tuple(given["mail_token_keys"])}))
+Executor(
+    database=service.database,
+    units=service.units,
+    handlers={"send_email": service.send_email},
+    clock=service.clock,
+).perform_next()
