@@ -1,5 +1,6 @@
 """Running other programs: by argument list, never through a shell, never waiting for input."""
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,16 +56,35 @@ def run(
     )
 
 
+@dataclass(frozen=True)
+class Detached:
+    """A process that goes on when we end."""
+
+    pid: int
+
+    def has_ended(self) -> bool:
+        """True when it is gone already."""
+        try:
+            return os.waitpid(self.pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:
+            return True
+
+
 def start_detached(
     command: Sequence[str], *, environment: Mapping[str, str], output: IO[bytes]
-) -> "subprocess.Popen[bytes]":
+) -> Detached:
     """Start `command` in a session of its own, out of reach of this terminal's Ctrl-C."""
-    return subprocess.Popen(  # noqa: S603 - programs we name, given as a list
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        cwd=Path("/"),
-        env=environment,
-        start_new_session=True,
-    )
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        files = [
+            (os.POSIX_SPAWN_DUP2, nothing, 0),
+            (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
+            (os.POSIX_SPAWN_DUP2, output.fileno(), 2),
+        ]
+        # Not subprocess: it takes a process that outlives its starter for a mistake.
+        pid = os.posix_spawn(
+            command[0], list(command), environment, file_actions=files, setsid=True
+        )
+    finally:
+        os.close(nothing)
+    return Detached(pid)

@@ -72,6 +72,7 @@ def render_configuration(layout: Layout, programs: Iterable[Program]) -> str:
     lines = [
         "[supervisord]",
         "nodaemon=true",
+        "directory=/",
         "silent=true",
         f"logfile={_escaped(str(layout.logs / 'supervisor.log'))}",
         "logfile_maxbytes=5MB",
@@ -116,7 +117,7 @@ class Supervisor:
             )
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self.answers():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.has_ended() or time.monotonic() > deadline:
                 tail = tail_of(self._layout.logs / "supervisor.out") + tail_of(log)
                 raise NotReady("The supervisor did not start.", log_tail=tail)
             time.sleep(0.05)
@@ -187,8 +188,11 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: object) -> http.client.HTTPConnection:  # noqa: ARG002 - by contract
-        return _UnixConnection(self._path)
+    def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path)
+        # Where the transport looks for what it has to close.
+        self._connection = (host, connection)
+        return connection
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -199,7 +203,11 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        try:
+            self.sock.connect(str(self._path))
+        except OSError:
+            self.sock.close()
+            raise
 
 
 def clean_environment() -> dict[str, str]:
@@ -247,7 +255,8 @@ def _program_lines(layout: Layout, program: Program) -> list[str]:
         # Whatever a process that does not stop has started goes with it.
         "killasgroup=true",
         "redirect_stderr=true",
-        f"stdout_logfile={_escaped(str(log_of(layout, program.name)))}",
+        # This one value is expanded twice.
+        f"stdout_logfile={_escaped(_escaped(str(log_of(layout, program.name))))}",
         f"stdout_logfile_maxbytes={LOG_BYTES_MAX}",
         f"stdout_logfile_backups={LOG_COPIES}",
     ]
