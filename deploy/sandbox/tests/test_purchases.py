@@ -264,3 +264,37 @@ def test_methods_need_brand_and_currency(merchant: Any) -> None:
     query = "?brand_id=11111111-2222-4333-8444-555555555555&currency=ZAR"
     assert "visa" in merchant.get(f"/payment_methods/{query}")["available_payment_methods"]
     assert merchant.get(f"/payout_methods/{query}")["available_payout_methods"] == ["bank_eft"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"reference": "\\ud800"}',
+        b'{"due": NaN}',
+        b"[" * 5000,
+        b'{"reference": "\xff"}',
+    ],
+)
+def test_what_could_not_be_written_back_is_a_parse_error(merchant: Any, raw: bytes) -> None:
+    answer = merchant.session.post(f"{merchant.url}/api/v1/purchases/", data=raw, timeout=30)
+    assert answer.status_code == 400
+    assert codes(answer, "__all__") == ["parse_error"]
+
+
+@pytest.mark.parametrize("due", ["--1", "1e3", "\u0661", 10**30, True])
+def test_strange_integers_are_refused(merchant: Any, due: object) -> None:
+    body = {"client": {"email": "a@b.co"}, "due": due}
+    answer = merchant.call("POST", "/purchases/", body)
+    assert answer.status_code == 400
+    assert "due" in answer.json()
+
+
+def test_a_total_beyond_reason_is_refused(merchant: Any) -> None:
+    product = {"name": "A", "price": 10**12, "quantity": "1000"}
+    body = {
+        "brand_id": "11111111-2222-4333-8444-555555555555",
+        "client": {"email": "a@b.co"},
+        "purchase": {"products": [product]},
+    }
+    answer = merchant.call("POST", "/purchases/", body)
+    assert codes(answer, "purchase", "total") == ["max_value"]

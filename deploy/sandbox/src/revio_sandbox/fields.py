@@ -1,5 +1,6 @@
 """Reads a JSON body field by field and collects every error before refusing."""
 
+import re
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 from revio_sandbox.api_errors import ApiError, entry, refusal
 
 MISSING = object()
-INTEGER_DIGITS_MAX = 17
+INTEGER_TEXT = re.compile(r"-?[0-9]{1,17}")
 
 
 class Fields:
@@ -76,11 +77,7 @@ class Fields:
         value = self._take(name, required=required)
         if value is MISSING:
             return default
-        if (
-            isinstance(value, str)
-            and value.lstrip("-").isdecimal()
-            and len(value) <= INTEGER_DIGITS_MAX
-        ):
+        if isinstance(value, str) and re.fullmatch(INTEGER_TEXT, value):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             self.refuse(name, "invalid", "A valid integer is required.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from revio_sandbox.api_errors import ApiError, field_refusal, refusal
+from revio_sandbox.api_errors import ApiError, entry, field_refusal, refusal
 from revio_sandbox.fields import Fields
 from revio_sandbox.money import CURRENCIES, line_total
 from revio_sandbox.objects import Document, StoredObject
@@ -13,6 +13,7 @@ from revio_sandbox.payments import METHOD_NAMES, empty_transaction_data, referen
 from revio_sandbox.unit import Unit
 
 DUE_SECONDS_DEFAULT = 3600
+TOTAL_MAX = 10**12
 DUE_MAX = 253_402_300_799  # The end of the year 9999: dates beyond cannot be shown.
 PLATFORMS = ("web", "api", "ios", "android", "macos", "windows")
 CLIENT_TEXTS = {
@@ -130,11 +131,11 @@ def _read_details(request: Fields) -> _Details:
     request.absorb("purchase", given)
     if not given.errors and subtotal < 0:
         raise refusal("product_subtotal_negative", "The discount exceeds the products' price.")
-    if not given.errors and total == 0:
-        raise ApiError(
-            400,
-            {"purchase": {"total": [{"message": "Nothing to pay.", "code": "min_value"}]}},
+    if not given.errors and not 0 < total <= TOTAL_MAX:
+        code, message = (
+            ("min_value", "Nothing to pay.") if total == 0 else ("max_value", "Too much.")
         )
+        raise ApiError(400, {"purchase": {"total": [entry(code, message)]}})
     return _Details(shown, single_attempt)
 
 

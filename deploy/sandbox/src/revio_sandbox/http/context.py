@@ -1,12 +1,12 @@
 """What every route needs: the sandbox, the request's body, who calls."""
 
-import json
 from typing import cast
 
 from flask import current_app, request
 
 from revio_sandbox.api_errors import refusal
 from revio_sandbox.sandbox import Sandbox
+from revio_sandbox.wire_json import parse_json
 
 EXTENSION = "revio_sandbox"
 
@@ -22,13 +22,11 @@ def json_body() -> object:
     Raises:
         ApiError: 400 `parse_error`, it is not JSON.
     """
-    raw = request.get_data()
-    if not raw.strip():
-        return {}
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
+        parsed: object = parse_json(request.get_data())
+    except ValueError:
         raise refusal("parse_error", "JSON parse error.") from None
+    return parsed
 
 
 def client_ip() -> str:

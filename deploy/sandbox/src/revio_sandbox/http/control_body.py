@@ -1,13 +1,14 @@
 """Reads what control is sent, as JSON or as a form of its page, and answers either."""
 
-import json
 from typing import Any
 
 from flask import Response, jsonify, make_response, redirect, request
 
 from revio_sandbox.outcomes import BadOutcome
+from revio_sandbox.wire_json import parse_json
 
 NUMBER_LIMIT = 1e12
+INTEGER_MAX = 10**15
 LIMIT_MAX = 1000
 
 
@@ -22,9 +23,8 @@ class ControlBody:
         if request.form:
             self._values: dict[str, Any] = {k: v for k, v in request.form.items() if v != ""}
             return
-        raw = request.get_data()
         try:
-            values = json.loads(raw) if raw.strip() else {}
+            values = parse_json(request.get_data())
         except ValueError:
             raise BadOutcome("the body is not JSON") from None
         if not isinstance(values, dict):
@@ -58,8 +58,8 @@ class ControlBody:
             number = int(value) if isinstance(value, (str, int)) else None
         except ValueError:
             number = None
-        if number is None or isinstance(value, bool) or number < minimum:
-            raise BadOutcome(f"{name} must be an integer of at least {minimum}")
+        if number is None or isinstance(value, bool) or not minimum <= number <= INTEGER_MAX:
+            raise BadOutcome(f"{name} must be an integer from {minimum} to {INTEGER_MAX}")
         return number
 
     def number(self, name: str) -> float:
@@ -89,7 +89,7 @@ class ControlBody:
         value = self._take(name)
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = parse_json(value.encode())
             except ValueError:
                 value = None
         if not isinstance(value, dict):
