@@ -43,6 +43,11 @@ def test_there_is_no_list_of_purchases(merchant: Any) -> None:
     assert codes(answer, "__all__") == ["method_not_allowed"]
 
 
+def test_without_a_key_nothing_is_said_about_paths(merchant: Any) -> None:
+    for path in ("/purchases/", "/purchases", "/nothing/"):
+        assert requests.get(f"{merchant.url}/api/v1{path}", timeout=30).status_code == 401
+
+
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "key-of-the-tests", "Basic a2V5"])
 def test_a_missing_or_wrong_key_is_401(merchant: Any, header: str | None) -> None:
     answer = requests.post(

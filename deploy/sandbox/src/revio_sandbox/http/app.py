@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
 from revio_sandbox.api_errors import ApiError, not_found, refusal
-from revio_sandbox.http.api import api, execution
+from revio_sandbox.http.api import api, execution, require_key
 from revio_sandbox.http.checkout_pages import checkout_pages
 from revio_sandbox.http.context import EXTENSION
 from revio_sandbox.http.context import sandbox as current_sandbox
@@ -36,6 +36,7 @@ def create_app(sandbox: Sandbox) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Objects read in the gateway's order.
     keep_request_log(app)
     app.before_request(_be_out)
+    app.before_request(require_key)
     app.before_request(_insist_on_the_slash)
     app.register_error_handler(ApiError, _show_api_error)
     app.register_error_handler(HTTPException, _show_http_error)
