@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from octoco.events import OutboundMessage
-from octoco.money import Money
+from octoco.money import InvalidAmount, Money
 from octoco.ports import IdempotencyKeys, Inbox, Intents, Outbox
 from wallet.domain.errors import (
     BusinessKeyReused,
@@ -163,6 +163,8 @@ class MemoryLedger:
         if hold is None:
             raise HoldNotFound("Nothing is held for this transaction.")
         out = settled.amount if settled else Decimal(0)
+        if out > hold.money.amount:
+            raise InvalidAmount("The ledger cannot book this amount.")
         self._ends.setdefault(transaction_id, kind)
         return self._book(
             Transfer(

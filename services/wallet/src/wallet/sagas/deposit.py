@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Final
 
 from wallet.messages.inbound import (
-    CheckoutAttemptFailed,
     CheckoutClosed,
     CheckoutOpened,
     DepositPaid,
@@ -24,7 +23,7 @@ AWAIT_PAYMENT: Final = Step(
     name="await_payment",
     does="The user pays; a failed attempt is noted and ends nothing. Counted from the expiry.",
     command=None,
-    answers=(CheckoutAttemptFailed.TYPE, CheckoutClosed.TYPE, DepositPaid.TYPE),
+    answers=(CheckoutClosed.TYPE, DepositPaid.TYPE),
     compensation="none: no money has moved",
     deadline=timedelta(hours=1),
 )

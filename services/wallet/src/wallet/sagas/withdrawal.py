@@ -6,7 +6,6 @@ from typing import Final
 from wallet.messages.inbound import (
     PayoutAccepted,
     PayoutCancelled,
-    PayoutCancelRefused,
     PayoutFailed,
     PayoutSucceeded,
 )
@@ -27,7 +26,7 @@ EXECUTE_PAYOUT: Final = Step(
     name="execute_payout",
     does="The gateway creates the payout and executes it; before that it may be cancelled.",
     command=WithdrawalRequested,
-    answers=(PayoutAccepted.TYPE, *_ENDS, PayoutCancelled.TYPE, PayoutCancelRefused.TYPE),
+    answers=(PayoutAccepted.TYPE, *_ENDS, PayoutCancelled.TYPE),
     compensation="release the hold, when the gateway knows that nothing was paid",
     deadline=timedelta(minutes=15),
 )

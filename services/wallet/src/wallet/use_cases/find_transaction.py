@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from wallet.domain.errors import TransactionNotFound
+from wallet.domain.errors import TransactionNotFound, UserNotKnownYet
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
 from wallet.use_cases.ports import WalletUnit
 
@@ -52,10 +52,15 @@ def list_transactions(
 
     Returns:
         The page, and the `before_id` of the next one; None when this is the last.
+
+    Raises:
+        UserNotKnownYet: the news of the user has not arrived.
     """
     found = unit.transactions.page(
         user_id=user_id, kind=kind, status=status, before_id=before_id, limit=limit + 1
     )
+    if not found and not unit.users.exists(user_id):
+        raise UserNotKnownYet("Your wallet is being prepared; please try again.")
     page = found[:limit]
     return page, page[-1].id if len(found) > limit else None
 

@@ -64,6 +64,7 @@ class Ledger(Protocol):
         Raises:
             HoldNotFound: nothing was held.
             HoldAlreadyReleased: the hold ended the other way.
+            InvalidAmount: more than was held.
             BusinessKeyReused: it was settled with another amount.
         """
         ...

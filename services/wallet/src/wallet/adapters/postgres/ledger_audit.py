@@ -241,24 +241,26 @@ def audit_ledger(database: Database, *, on_check: Callable[[Check], None]) -> Se
 
     Args:
         database: Of the wallet.
-        on_check: Told of each check before it runs.
+        on_check: Told of each check after it ran.
 
     Returns:
         One finding for each check, in the order of docs/ledger.md.
     """
+    return database.read(lambda connection: findings_on(connection, on_check=on_check))
 
-    def work(connection: sqlalchemy.Connection) -> Sequence[Finding]:
-        _allow_time(connection)
-        findings = []
-        for check in CHECKS:
-            on_check(check)
-            row = connection.exec_driver_sql(
-                check.query, execution_options=_NO_PARAMETERS
-            ).one_or_none()
-            findings.append(Finding(check, None if row is None else _texts(row)))
-        return findings
 
-    return database.read(work)
+def findings_on(
+    connection: sqlalchemy.Connection, *, on_check: Callable[[Check], None]
+) -> Sequence[Finding]:
+    """Run every check on what an open connection sees; see `audit_ledger`."""
+    _allow_time(connection)
+    findings = []
+    for check in CHECKS:
+        found = connection.exec_driver_sql(check.query, execution_options=_NO_PARAMETERS)
+        row = found.one_or_none()
+        findings.append(Finding(check, None if row is None else _texts(row)))
+        on_check(check)
+    return findings
 
 
 def trial_balance(database: Database) -> Sequence[TrialBalanceLine]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import url_for
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 
 from octoco.http import authenticated, current_user, idempotent
 from octoco.money import Money
@@ -61,7 +62,7 @@ money = Blueprint("money", __name__, url_prefix="/v1", description="Balance and 
 
 @money.get("/balance")
 @authenticated()
-@money.arguments(BalanceQuerySchema, location="query")
+@money.arguments(BalanceQuerySchema, location="query", unknown=RAISE)
 @money.response(200, BalancesSchema)
 def balance(query: dict[str, str]) -> dict[str, Any]:
     """Show the user's money."""
@@ -177,7 +178,7 @@ def withdrawal_cancel(transaction_id: str) -> dict[str, Any]:
 
 @money.get("/transactions")
 @authenticated()
-@money.arguments(PageQuerySchema, location="query")
+@money.arguments(PageQuerySchema, location="query", unknown=RAISE)
 @money.response(200, TransactionPageSchema)
 def transactions(query: dict[str, Any]) -> dict[str, Any]:
     """List the user's transactions, newest first."""
