@@ -106,6 +106,31 @@ def test_a_verification_token_works_once(
     assert code_of(unknown) == (422, "verification_token_invalid")
 
 
+def test_a_person_proves_their_address_on_the_page(
+    client: FlaskClient, mailed_tokens: Callable[[str], list[str]]
+) -> None:
+    email = "page-person@example.com"
+    body = {"email": email, "password": "travel by night", "full_name": "Page Person"}
+    client.post("/v1/auth/register", json=body)
+    (token,) = mailed_tokens(email)
+    page = client.get("/v1/auth/verify-email")
+    assert (page.status_code, page.content_type) == (200, "text/html; charset=utf-8")
+    assert 'action="/v1/auth/verify-email/form"' in page.text
+    form = "/v1/auth/verify-email/form"
+    done = client.post(form, data={"token": f" {token}\n"})
+    assert (done.status_code, "is verified" in done.text) == (200, True)
+    again = client.post(form, data={"token": token})
+    assert (again.status_code, "used already" in again.text) == (409, True)
+    assert token not in again.text
+    wrong = client.post(form, data={"token": "<script>"})
+    assert (wrong.status_code, "<script>" in wrong.text) == (422, False)
+    assert code_of(client.post(form, data={})) == (422, "invalid_request")
+    assert (
+        client.post("/v1/auth/login", json={k: body[k] for k in ("email", "password")}).status_code
+        == 200
+    )
+
+
 def test_a_wrong_password_is_refused(client: FlaskClient, new_person: NewPerson) -> None:
     wrong = {**new_person().credentials, "password": "not the password"}
     assert code_of(client.post("/v1/auth/login", json=wrong)) == (401, "invalid_credentials")

@@ -59,10 +59,10 @@ class VerificationToken:
             VerificationTokenExpired: its time is over.
         """
         if self.used_at is not None:
-            raise VerificationTokenUsed("This link has been used already.", field="token")
+            raise VerificationTokenUsed("This token has been used already.", field="token")
         if now >= self.expires_at:
             raise VerificationTokenExpired(
-                "This link has expired. Ask for a new one.", field="token"
+                "This token has expired. Ask for a new one.", field="token"
             )
 
 

@@ -37,7 +37,7 @@ def verify_email(ports: Ports, *, token: str, origin: Origin) -> UserId:
         # Two uses of one token race for the user's row; the loser is run again and finds it used.
         user = unit.users.lock(found.user_id) if found else None
         if found is None or user is None:
-            raise VerificationTokenInvalid("This link is not valid.", field="token")
+            raise VerificationTokenInvalid("This token is not valid.", field="token")
         found.require_open(now)
         unit.verification_tokens.use_all(user.id, used_at=now)
         unit.credentials.keep_only(found.credential_id, user_id=user.id)

@@ -13,6 +13,7 @@ from accounts.entrypoints.http.auth import auth
 from accounts.entrypoints.http.context import install
 from accounts.entrypoints.http.keys import keys
 from accounts.entrypoints.http.me import me
+from accounts.entrypoints.http.pages import FORM_PATH, pages
 from accounts.entrypoints.http.refusals import REFUSAL_STATUS
 from octoco.config import read_settings_or_exit
 from octoco.database import Database
@@ -70,7 +71,8 @@ def _application(database: Database, token_keys: TokenKeys) -> Flask:
             title="Octoco Wallet: accounts",
             database=database,
             token_keys=token_keys,
-            blueprints=(auth, me, keys),
+            blueprints=(auth, me, keys, pages),
             refusal_status=REFUSAL_STATUS,
+            raw_body_paths=frozenset({FORM_PATH}),
         )
     )
