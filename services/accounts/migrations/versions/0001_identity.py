@@ -48,6 +48,7 @@ CREATE TABLE verification_tokens (
     FOREIGN KEY (user_id, credential_id) REFERENCES credentials (user_id, id) ON DELETE CASCADE
 );
 CREATE INDEX verification_tokens_of_user ON verification_tokens (user_id, credential_id);
+CREATE INDEX verification_tokens_by_end ON verification_tokens (expires_at);
 
 CREATE TABLE sessions (
     id text PRIMARY KEY,
@@ -65,6 +66,7 @@ CREATE TABLE sessions (
     CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL))
 );
 CREATE INDEX sessions_of_user ON sessions (user_id, created_at);
+CREATE INDEX sessions_by_end ON sessions (expires_at);
 
 CREATE TABLE refresh_tokens (
     token_hash text PRIMARY KEY CHECK (length(token_hash) = 64),
@@ -77,6 +79,7 @@ CREATE TABLE refresh_tokens (
     rotated_at timestamptz,
     UNIQUE (session_id, generation)
 );
+CREATE INDEX refresh_tokens_by_end ON refresh_tokens (expires_at);
 COMMENT ON TABLE refresh_tokens IS
     'Generations of each session''s family. Successor of (session, n) is (session, n + 1).';
 
@@ -110,6 +113,7 @@ GRANT UPDATE (used_at) ON verification_tokens TO accounts;
 GRANT UPDATE (last_used_at, last_used_from_address, last_used_by_user_agent, revoked_at,
               revoked_reason) ON sessions TO accounts;
 GRANT UPDATE (rotated_at) ON refresh_tokens TO accounts;
+GRANT DELETE ON sessions, refresh_tokens TO accounts;
 """
 
 

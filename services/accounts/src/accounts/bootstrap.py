@@ -12,12 +12,13 @@ from accounts.adapters.tokens.signing_keys import SigningKeys
 from accounts.config import Settings
 from accounts.domain.policy import IdentityPolicy
 from accounts.use_cases.ports import Ports
+from accounts.use_cases.purge_ended import purge_ended
 from octoco.clock import Clock, SystemClock
 from octoco.database import Database, PostgresUnitsOfWork
 from octoco.messaging.contracts import Contracts
 from octoco.messaging.topology import Topology
 from octoco.outbox.bell import Bell
-from octoco.worker import WorkerParts
+from octoco.worker import PeriodicJob, WorkerParts
 
 SERVICE = "accounts"
 
@@ -79,7 +80,7 @@ def build(
 def worker_parts(
     accounts: Accounts, *, topology: Topology | None = None
 ) -> WorkerParts[PostgresAccountsUnit]:
-    """Return what the worker process runs: the relay; accounts listens to nobody."""
+    """Return what the worker process runs: relay and clean-up; accounts listens to nobody."""
     return WorkerParts(
         service=SERVICE,
         database_url=accounts.settings.database_url,
@@ -88,6 +89,7 @@ def worker_parts(
         contracts=accounts.contracts,
         amqp_url=accounts.settings.amqp_url,
         subscriptions={},
+        jobs=(PeriodicJob("purge_ended", 3600.0, lambda: purge_ended(accounts.ports)),),
         host=accounts.settings.worker_host,
         port=accounts.settings.worker_port,
         topology=topology,

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg2
@@ -16,9 +16,11 @@ from accounts.domain.errors import RefreshTokenReused, SessionRevoked, Verificat
 from accounts.domain.policy import IdentityPolicy
 from accounts.domain.secrets import hash_secret
 from accounts.domain.sessions import IssuedTokens, Origin
+from accounts.use_cases.purge_ended import purge_ended
 from accounts.use_cases.refresh_session import refresh_session
 from accounts.use_cases.register_user import register_user
 from accounts.use_cases.verify_email import verify_email
+from octoco.clock import FixedClock
 from octoco.errors import Refusal
 from octoco.testing.provisions import ProvisionedSchema
 
@@ -174,6 +176,22 @@ def test_not_even_the_owner_changes_the_audit_log_by_accident(
             cursor.execute(statement)
     finally:
         connection.close()
+
+
+def test_what_ended_long_ago_is_deleted_from_the_database(
+    service: Accounts, settings: Settings, new_person: NewPerson, log_in: LogIn
+) -> None:
+    for _ in range(2):
+        refresh_session(
+            service.ports, refresh_token=log_in(new_person())["refresh_token"], origin=ORIGIN
+        )
+    later = build(settings, clock=FixedClock(datetime.now(UTC) + timedelta(days=61)))
+    assert purge_ended(later.ports) >= 6
+    assert purge_ended(later.ports) == 0
+    later.database.dispose()
+    for table in ("sessions", "refresh_tokens", "verification_tokens"):
+        left = service.database.statement(f"SELECT count(*) AS rows FROM {table}", {})
+        assert left[0].rows == 0
 
 
 def test_no_secret_is_stored_in_clear(

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Protocol, TypeVar
 
 from accounts.domain.audit import AuditAction, AuditRecord
 from accounts.domain.credentials import Credential, CredentialId, VerificationToken
@@ -37,6 +38,22 @@ NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 EMAIL = "thandi@example.com"
 PASSWORD = "travel by moonlight"
 ORIGIN = Origin("198.51.100.7", "tests")
+
+
+class Expiring(Protocol):
+    @property
+    def expires_at(self) -> datetime: ...
+
+
+K = TypeVar("K")
+E = TypeVar("E", bound=Expiring)
+
+
+def delete_expired(stored: dict[K, E], *, before: datetime, limit: int) -> int:
+    ended = [key for key, thing in stored.items() if thing.expires_at < before][:limit]
+    for key in ended:
+        del stored[key]
+    return len(ended)
 
 
 class FakeUsers:
@@ -92,6 +109,9 @@ class FakeVerificationTokens:
             if token.user_id == user_id and token.used_at is None:
                 self.by_hash[token_hash] = replace(token, used_at=used_at)
 
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        return delete_expired(self.by_hash, before=before, limit=limit)
+
 
 class FakeCredentials:
     def __init__(self, verification_tokens: FakeVerificationTokens) -> None:
@@ -144,6 +164,9 @@ class FakeSessions:
         if not session.revoked:
             self.by_id[session_id] = replace(session, revoked_at=revoked_at, revoked_reason=reason)
 
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        return delete_expired(self.by_id, before=before, limit=limit)
+
 
 class FakeRefreshTokens:
     def __init__(self) -> None:
@@ -168,6 +191,9 @@ class FakeRefreshTokens:
 
     def mark_rotated(self, token_hash: str, *, rotated_at: datetime) -> None:
         self.by_hash[token_hash] = replace(self.by_hash[token_hash], rotated_at=rotated_at)
+
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        return delete_expired(self.by_hash, before=before, limit=limit)
 
 
 class FakeAuditLog:

@@ -21,6 +21,7 @@ from accounts.use_cases.get_me import get_me
 from accounts.use_cases.grant_role import grant_role
 from accounts.use_cases.log_in import log_in
 from accounts.use_cases.log_out import log_out
+from accounts.use_cases.purge_ended import purge_ended
 from accounts.use_cases.update_me import update_me
 
 from .fakes import EMAIL, ORIGIN, PASSWORD, World
@@ -204,6 +205,19 @@ def test_a_user_changes_their_name_and_nothing_happens_if_it_is_the_same(world: 
     assert world.unit.audit_log.actions.count(AuditAction.PROFILE_UPDATED) == 1
     with pytest.raises(InvalidFullName):
         update_me(world.ports, user_id=user_id, session_id=session_id, full_name="", origin=ORIGIN)
+
+
+def test_what_ended_long_ago_is_deleted_and_nothing_else(world: World) -> None:
+    old = world.log_in()
+    world.refresh(old.refresh_token)
+    world.clock.advance(timedelta(days=30))
+    world.log_in()
+    assert purge_ended(world.ports) == 0
+    world.clock.advance(timedelta(days=8))
+    assert purge_ended(world.ports) == 3, "two refresh tokens and the verification token"
+    world.clock.advance(timedelta(days=23))
+    assert purge_ended(world.ports) == 1, "the session"
+    assert len(world.unit.sessions.by_id) == len(world.unit.refresh_tokens.by_hash) == 1
 
 
 def test_a_granted_role_is_in_the_next_access_token(world: World) -> None:

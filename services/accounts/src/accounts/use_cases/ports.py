@@ -85,6 +85,10 @@ class VerificationTokens(Protocol):
         """Mark every unused token of the user as used."""
         ...
 
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        """Delete at most `limit` that expired before the instant; return how many."""
+        ...
+
 
 class Sessions(Protocol):
     """Logins, each a family of refresh tokens."""
@@ -107,6 +111,14 @@ class Sessions(Protocol):
         """End the session; one that has ended keeps its first reason."""
         ...
 
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        """Delete at most `limit` that expired before the instant and have no tokens left.
+
+        Returns:
+            How many were deleted.
+        """
+        ...
+
 
 class RefreshTokens(Protocol):
     """The generations of each family, by the hash of the token."""
@@ -118,6 +130,10 @@ class RefreshTokens(Protocol):
     def find_generation(self, session_id: SessionId, generation: int) -> RefreshToken | None: ...
 
     def mark_rotated(self, token_hash: str, *, rotated_at: datetime) -> None: ...
+
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        """Delete at most `limit` that expired before the instant; return how many."""
+        ...
 
 
 class AuditLog(Protocol):

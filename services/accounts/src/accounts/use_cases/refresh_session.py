@@ -147,11 +147,10 @@ def _repeat(
         salt=session.successor_salt,
         generation=successor.generation,
     )
-    if secret is None:
-        # The key was removed within these seconds. The client's other copy of the answer, if it
-        # arrived, still works; so nothing is revoked.
+    if secret is None or hash_secret(secret) != successor.token_hash:
+        # The key was removed or replaced within these seconds. The client's other copy of the
+        # answer, if it arrived, still works; so nothing is revoked.
         return RefreshTokenInvalid("The refresh token is not valid.")
-    assert hash_secret(secret) == successor.token_hash, "the derivation is deterministic"
     return _Successor(secret, successor.access_claims)
 
 

@@ -46,6 +46,14 @@ _USE_ALL = sqlalchemy.text(
     "UPDATE verification_tokens SET used_at = :used_at WHERE user_id = :user_id AND used_at IS NULL"
 )
 
+_DELETE_EXPIRED = sqlalchemy.text(
+    """
+    DELETE FROM verification_tokens WHERE token_hash IN (
+        SELECT token_hash FROM verification_tokens WHERE expires_at < :before LIMIT :limit
+    )
+    """
+)
+
 
 class PostgresCredentials:
     """See `accounts.use_cases.ports.Credentials`."""
@@ -118,3 +126,7 @@ class PostgresVerificationTokens:
 
     def use_all(self, user_id: UserId, *, used_at: datetime) -> None:
         self._connection.execute(_USE_ALL, {"user_id": user_id, "used_at": used_at})
+
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        deleted = self._connection.execute(_DELETE_EXPIRED, {"before": before, "limit": limit})
+        return deleted.rowcount

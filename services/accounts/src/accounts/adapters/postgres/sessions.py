@@ -71,6 +71,24 @@ _MARK_ROTATED = sqlalchemy.text(
     "UPDATE refresh_tokens SET rotated_at = :rotated_at WHERE token_hash = :token_hash"
 )
 
+_DELETE_EXPIRED = sqlalchemy.text(
+    """
+    DELETE FROM sessions WHERE id IN (
+        SELECT id FROM sessions
+        WHERE expires_at < :before
+          AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE session_id = sessions.id)
+        LIMIT :limit
+    )
+    """
+)
+_DELETE_EXPIRED_TOKENS = sqlalchemy.text(
+    """
+    DELETE FROM refresh_tokens WHERE token_hash IN (
+        SELECT token_hash FROM refresh_tokens WHERE expires_at < :before LIMIT :limit
+    )
+    """
+)
+
 
 class PostgresSessions:
     """See `accounts.use_cases.ports.Sessions`."""
@@ -115,6 +133,10 @@ class PostgresSessions:
         self._connection.execute(
             _REVOKE, {"id": session_id, "revoked_at": revoked_at, "reason": reason.value}
         )
+
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        deleted = self._connection.execute(_DELETE_EXPIRED, {"before": before, "limit": limit})
+        return deleted.rowcount
 
     def _one(self, statement: sqlalchemy.TextClause, session_id: SessionId) -> Session | None:
         row = self._connection.execute(statement, {"id": session_id}).one_or_none()
@@ -162,6 +184,12 @@ class PostgresRefreshTokens:
         self._connection.execute(
             _MARK_ROTATED, {"token_hash": token_hash, "rotated_at": rotated_at}
         )
+
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        deleted = self._connection.execute(
+            _DELETE_EXPIRED_TOKENS, {"before": before, "limit": limit}
+        )
+        return deleted.rowcount
 
     def _one(
         self, statement: sqlalchemy.TextClause, parameters: dict[str, Any]
