@@ -57,6 +57,7 @@ def test_a_pending_payout_finishes_after_a_kill(own_sandbox: Any, open_merchant:
         (["--brand-id", "my brand"], "SANDBOX_BRAND_ID"),
         (["--secret-key", " "], "SANDBOX_SECRET_KEY"),
         (["--public-url", "localhost"], "SANDBOX_PUBLIC_URL"),
+        (["--execution-base-url", "localhost"], "SANDBOX_EXECUTION_BASE_URL"),
         (["--clock-scale", "0"], "SANDBOX_CLOCK_SCALE"),
         (["--fee-percent", "100"], "SANDBOX_FEE_PERCENT"),
         (["--data", "/dev/null/x"], "SANDBOX_DATA"),

@@ -68,6 +68,13 @@ def main() -> None:
     help="Address in checkout_url and execution_url.",
 )
 @click.option(
+    "--execution-base-url",
+    envvar="SANDBOX_EXECUTION_BASE_URL",
+    default="",
+    show_default="the public URL",
+    help="Address in execution_url, where the merchant's server is on another network than payers.",
+)
+@click.option(
     "--secret-key",
     envvar="SANDBOX_SECRET_KEY",
     default=DEFAULT_SECRET_KEY,

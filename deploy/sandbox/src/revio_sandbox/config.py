@@ -26,6 +26,7 @@ class Settings:
 
     data_dir: Path
     public_url: str
+    execution_base_url: str = ""
     secret_key: str = DEFAULT_SECRET_KEY
     brand_id: str = DEFAULT_BRAND_ID
     company_id: str = DEFAULT_COMPANY_ID
@@ -55,11 +56,15 @@ class Settings:
         ):
             if not _is_uuid(value):
                 raise ConfigurationError(f"{variable} must be a UUID, not {value!r}")
-        parts = urlsplit(self.public_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ConfigurationError(
-                f"SANDBOX_PUBLIC_URL must be an http or https address, not {self.public_url!r}"
-            )
+        for variable, address in (
+            ("SANDBOX_PUBLIC_URL", self.public_url),
+            ("SANDBOX_EXECUTION_BASE_URL", self.execution_base_url or self.public_url),
+        ):
+            parts = urlsplit(address)
+            if parts.scheme not in ("http", "https") or not parts.netloc:
+                raise ConfigurationError(
+                    f"{variable} must be an http or https address, not {address!r}"
+                )
         self._require_ranges()
 
     def _require_ranges(self) -> None:
@@ -79,6 +84,10 @@ class Settings:
     def url(self, path: str) -> str:
         """Return the public address of `path`, which starts with a slash."""
         return self.public_url.rstrip("/") + path
+
+    def execution_url(self, path: str) -> str:
+        """Return the address of `path` as the merchant's server reaches it."""
+        return (self.execution_base_url or self.public_url).rstrip("/") + path
 
 
 def _is_uuid(value: str) -> bool:

@@ -295,7 +295,7 @@ def _document(
         "sender_name": sender_name,
         "recipient_card_country": "",
         "recipient_card_brand": "",
-        "execution_url": unit.settings.url(f"/po/{payout_id}/{METHOD}/"),
+        "execution_url": unit.settings.execution_url(f"/po/{payout_id}/{METHOD}/"),
         "issuer_details": {},
         "company_id": unit.settings.company_id,
         "brand_id": unit.settings.brand_id,
