@@ -36,9 +36,11 @@ QUICK = Policy(
 @pytest.fixture(scope="session")
 def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     made = Sandbox(tmp_path_factory.mktemp("revio") / "data")
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture
@@ -94,6 +96,8 @@ def gateway(settings: Settings) -> Iterator[Gateway]:
 @pytest.fixture
 def running(gateway: Gateway, token_keys: TestKeys, web_port: int) -> Iterator[Running]:
     made = Running(gateway, make_app(gateway, token_keys=token_keys), port=web_port)
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()

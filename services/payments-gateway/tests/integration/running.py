@@ -50,8 +50,10 @@ class Running:
             clock=gateway.clock,
         )
         self._threads = [
-            threading.Thread(target=self._server.serve_forever, name="web"),
-            threading.Thread(target=executor.run, args=(self._stop,), name="executor"),
+            threading.Thread(target=self._server.serve_forever, name="web", daemon=True),
+            threading.Thread(
+                target=executor.run, args=(self._stop,), name="executor", daemon=True
+            ),
         ]
 
     def start(self) -> None:
@@ -65,9 +67,11 @@ class Running:
 
     def stop(self) -> None:
         self._stop.set()
-        self._server.shutdown()
+        if self._threads[0].is_alive():
+            self._server.shutdown()
         for thread in self._threads:
-            thread.join(20)
+            if thread.is_alive():
+                thread.join(20)
         self._server.server_close()
         self.gateway.database.dispose()
 

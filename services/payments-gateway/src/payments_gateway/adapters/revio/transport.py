@@ -129,7 +129,7 @@ class RevioTransport:
         repeating = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_WorthARepeat),
             stop=tenacity.stop_after_attempt(ATTEMPTS_MAX),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=1.5, jitter=0.3),
+            wait=tenacity.wait_random_exponential(multiplier=0.3, max=1.5),
             reraise=True,
         )
         return repeating(self._perform_once, call)
