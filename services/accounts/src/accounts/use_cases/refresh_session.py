@@ -57,7 +57,7 @@ def refresh_session(ports: Ports, *, refresh_token: str, origin: Origin) -> Issu
     """
 
     def work(unit: AccountsUnit) -> _Successor | Refusal:
-        return _exchange(ports, unit, refresh_token, origin)
+        return _exchange(ports, unit, refresh_token=refresh_token, origin=origin)
 
     outcome = ports.units.run(work)
     # Raised only here: ending the session must be committed, and raising would undo it.
@@ -71,7 +71,7 @@ def refresh_session(ports: Ports, *, refresh_token: str, origin: Origin) -> Issu
 
 
 def _exchange(
-    ports: Ports, unit: AccountsUnit, refresh_token: str, origin: Origin
+    ports: Ports, unit: AccountsUnit, *, refresh_token: str, origin: Origin
 ) -> _Successor | Refusal:
     now = ports.clock.now()
     presented = unit.refresh_tokens.find(hash_secret(refresh_token))
@@ -90,12 +90,14 @@ def _exchange(
     match exchange:
         case Exchange.ROTATE:
             unit.sessions.touch(session.id, used_at=now, origin=origin)
-            return _rotate(ports, unit, refresh_token, session, presented)
+            return _rotate(
+                ports, unit, refresh_token=refresh_token, session=session, presented=presented
+            )
         case Exchange.REPEAT:
             assert successor is not None, "decide_exchange repeats only what has a successor"
-            return _repeat(ports, refresh_token, session, successor)
+            return _repeat(ports, refresh_token=refresh_token, session=session, successor=successor)
         case Exchange.REVOKE_FAMILY:
-            _revoke_family(ports, unit, session, origin)
+            _revoke_family(ports, unit, session=session, origin=origin)
             return RefreshTokenReused("The refresh token was used before; log in again.")
         case Exchange.SESSION_REVOKED:
             return SessionRevoked("The session has ended; log in again.")
@@ -106,6 +108,7 @@ def _exchange(
 def _rotate(
     ports: Ports,
     unit: AccountsUnit,
+    *,
     refresh_token: str,
     session: Session,
     presented: RefreshToken,
@@ -138,7 +141,7 @@ def _rotate(
 
 
 def _repeat(
-    ports: Ports, refresh_token: str, session: Session, successor: RefreshToken
+    ports: Ports, *, refresh_token: str, session: Session, successor: RefreshToken
 ) -> _Successor | Refusal:
     assert successor.derivation_key_id is not None, "only a login's token is not derived"
     secret = ports.refresh_secrets.successor(
@@ -154,7 +157,7 @@ def _repeat(
     return _Successor(secret, successor.access_claims)
 
 
-def _revoke_family(ports: Ports, unit: AccountsUnit, session: Session, origin: Origin) -> None:
+def _revoke_family(ports: Ports, unit: AccountsUnit, *, session: Session, origin: Origin) -> None:
     now = ports.clock.now()
     unit.sessions.revoke(session.id, revoked_at=now, reason=RevocationReason.REUSE)
     unit.audit_log.append(

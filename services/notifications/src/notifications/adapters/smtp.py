@@ -99,7 +99,9 @@ class SmtpMailer:
         except (OSError, smtplib.SMTPException) as error:
             return RefusedForNow(f"connecting: {type(error).__name__}")
         try:
-            return self._hand_over(connection, mail.to_address, content, deadline)
+            return self._hand_over(
+                connection, to_address=mail.to_address, content=content, deadline=deadline
+            )
         finally:
             # Whatever is said from here on changes nothing about the mail.
             with suppress(OSError, smtplib.SMTPException):
@@ -149,7 +151,7 @@ class SmtpMailer:
         return connection
 
     def _hand_over(
-        self, connection: smtplib.SMTP, to_address: str, content: bytes, deadline: float
+        self, connection: smtplib.SMTP, *, to_address: str, content: bytes, deadline: float
     ) -> Outcome:
         try:
             _limit(connection, deadline)
@@ -160,7 +162,7 @@ class SmtpMailer:
             code, _ = connection.rcpt(to_address)
             if code not in {250, 251}:
                 return _refusal("RCPT", code)
-            _limit(connection, deadline)
+            _limit_body(connection, deadline)
         except (OSError, smtplib.SMTPException) as error:
             return RefusedForNow(f"before DATA: {type(error).__name__}")
         try:
@@ -177,6 +179,15 @@ def _limit(connection: smtplib.SMTP, deadline: float) -> None:
     if left <= 0 or connection.sock is None:
         raise TimeoutError("the mail server takes too long")
     connection.sock.settimeout(min(left, STEP_SECONDS_MAX))
+
+
+def _limit_body(connection: smtplib.SMTP, deadline: float) -> None:
+    # Servers scan a body before they take it, and giving up on one that is about to answer would
+    # send the mail twice: the two answers of DATA share all the time that is left.
+    left = deadline - time.monotonic()
+    if left <= 0 or connection.sock is None:
+        raise TimeoutError("the mail server takes too long")
+    connection.sock.settimeout(left / 2)
 
 
 def _refusal(step: str, code: int) -> RefusedForNow | RefusedForGood:
