@@ -1,9 +1,11 @@
 -- The kernel's doors. Each is SECURITY DEFINER with a fixed search_path; pg_temp comes last, so
 -- that a caller's temporary table can never stand in for one of ours. Index paths are forced:
--- under SERIALIZABLE a sequential scan locks the whole table against everyone.
+-- under SERIALIZABLE a sequential scan locks the whole table against everyone. Plans are generic:
+-- planning anew costs more than the statements themselves.
 
 CREATE FUNCTION open_ledger_accounts(p_user_id text, p_currency text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF p_user_id IS NULL OR p_user_id = '' THEN
@@ -37,7 +39,8 @@ CREATE FUNCTION post_transfer(
     p_business_key text, p_kind text, p_user_id text, p_amount numeric, p_currency text,
     p_subject text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_result posting;
@@ -80,7 +83,8 @@ CREATE FUNCTION place_hold(
     p_subject text, p_user_id text, p_amount numeric, p_currency text,
     p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_result posting;
@@ -144,7 +148,8 @@ END $$;
 CREATE FUNCTION settle_hold(
     p_subject text, p_amount numeric, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF p_amount IS NULL OR NOT p_amount > 0 THEN
@@ -156,7 +161,8 @@ END $$;
 CREATE FUNCTION release_hold(
     p_subject text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN end_hold(p_subject, 0, p_effective_at, p_messages);
@@ -168,7 +174,8 @@ END $$;
 CREATE FUNCTION reverse_transfer(
     p_business_key text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_result posting;

@@ -38,57 +38,54 @@ CREATE TRIGGER holds_end_once BEFORE UPDATE ON holds
     ) EXECUTE FUNCTION forbid_change();
 
 -- Checks the entries of one INSERT as a whole and moves the balances they touch. Rows reach this
--- trigger together, so it must find each transfer complete (L1), in its ledger accounts' currency
--- and scale (L2), and continuing each account's versions and balances without a gap (L4).
+-- trigger together, so it must find each transfer balanced per currency, which takes two legs or
+-- more because none is zero (L1); in its ledger accounts' currency and scale (L2); and continuing
+-- each account's versions and balances without a gap (L4).
 CREATE FUNCTION apply_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
+    v_fits boolean;
+    v_continues boolean;
     v_accounts bigint;
     v_moved bigint;
 BEGIN
     IF EXISTS (SELECT FROM new_entries GROUP BY transfer_id, currency HAVING sum(amount) <> 0) THEN
         PERFORM refuse('WL002', 'unbalanced_transfer');
     END IF;
-    IF EXISTS (SELECT FROM new_entries GROUP BY transfer_id HAVING count(*) < 2) THEN
-        PERFORM refuse('WL003', 'single_legged_transfer');
-    END IF;
-    IF EXISTS (
-        SELECT FROM new_entries e LEFT JOIN ledger_accounts a ON a.id = e.ledger_account_id
-        WHERE a.currency IS DISTINCT FROM e.currency
-           OR scale(e.amount) IS DISTINCT FROM a.exponent::integer
-           OR (a.version IS NULL) <> (e.version IS NULL)
-    ) THEN
+
+    SELECT bool_and(a.currency IS NOT DISTINCT FROM e.currency
+                    AND scale(e.amount) = a.exponent
+                    AND (a.version IS NULL) = (e.version IS NULL)),
+           bool_and(e.version IS NULL OR (
+                    e.version = a.version + e.place
+                    AND e.balance_after = a.balance + a.sign * e.amount_so_far)),
+           count(DISTINCT e.ledger_account_id) FILTER (WHERE e.version IS NOT NULL)
+    INTO v_fits, v_continues, v_accounts
+    FROM (
+        SELECT ledger_account_id, currency, amount, version, balance_after,
+               row_number() OVER by_version AS place, sum(amount) OVER by_version AS amount_so_far
+        FROM new_entries
+        WINDOW by_version AS (PARTITION BY ledger_account_id ORDER BY version)
+    ) e
+    LEFT JOIN ledger_accounts a ON a.id = e.ledger_account_id;
+    IF NOT v_fits THEN
         PERFORM refuse('WL004', 'entry_does_not_fit_account');
     END IF;
-
-    SELECT count(DISTINCT ledger_account_id) INTO v_accounts
-    FROM new_entries WHERE version IS NOT NULL;
-    UPDATE ledger_accounts a
-    SET balance = a.balance + a.sign * s.amount, version = s.last_version
-    FROM (
-        SELECT ledger_account_id, sum(amount) AS amount, count(*) AS entry_count,
-               min(version) AS first_version, max(version) AS last_version
-        FROM new_entries WHERE version IS NOT NULL GROUP BY ledger_account_id
-    ) s
-    WHERE a.id = s.ledger_account_id
-      AND s.first_version = a.version + 1
-      AND s.last_version = a.version + s.entry_count;
-    GET DIAGNOSTICS v_moved = ROW_COUNT;
-    IF v_moved <> v_accounts THEN
-        PERFORM refuse('WL005', 'version_gap');
+    IF NOT v_continues THEN
+        PERFORM refuse('WL005', 'entry_does_not_continue_account');
     END IF;
 
-    IF EXISTS (
-        SELECT FROM (
-            SELECT ledger_account_id, balance_after,
-                   coalesce(sum(amount) OVER (
-                       PARTITION BY ledger_account_id ORDER BY version DESC
-                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS amount_later
-            FROM new_entries WHERE version IS NOT NULL
-        ) e
-        JOIN ledger_accounts a ON a.id = e.ledger_account_id
-        WHERE e.balance_after <> a.balance - a.sign * e.amount_later
-    ) THEN
-        PERFORM refuse('WL006', 'balance_after_is_wrong');
+    -- A balance that moved since it was read above is not written over.
+    UPDATE ledger_accounts a SET balance = e.balance_after, version = e.version
+    FROM (
+        SELECT DISTINCT ON (ledger_account_id) ledger_account_id, version, balance_after,
+               min(version) OVER (PARTITION BY ledger_account_id) AS first_version
+        FROM new_entries WHERE version IS NOT NULL
+        ORDER BY ledger_account_id, version DESC
+    ) e
+    WHERE a.id = e.ledger_account_id AND a.version = e.first_version - 1;
+    GET DIAGNOSTICS v_moved = ROW_COUNT;
+    IF v_moved <> v_accounts THEN
+        PERFORM refuse('WL005', 'entry_does_not_continue_account');
     END IF;
     RETURN NULL;
 END $$;

@@ -11,23 +11,29 @@ CREATE TYPE posting AS (
 );
 
 CREATE FUNCTION balances_of(p_user_id text, p_currency text) RETURNS posting
-LANGUAGE sql STABLE AS $$
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_result posting;
+BEGIN
     SELECT NULL::bigint, NULL::boolean, p_currency,
            max(balance) FILTER (WHERE kind = 'available'),
            max(balance) FILTER (WHERE kind = 'held'),
            max(balance) FILTER (WHERE kind = 'receivable')
-    FROM ledger_accounts WHERE user_id = p_user_id AND currency = p_currency
-$$;
+    INTO v_result
+    FROM ledger_accounts WHERE user_id = p_user_id AND currency = p_currency;
+    RETURN v_result;
+END $$;
 
-CREATE FUNCTION announce(p_messages jsonb) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION announce(p_messages jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO outbox (message_id, event_type, aggregate_id, occurred_at, data,
                         correlation_id, causation_id, traceparent)
     SELECT message_id, event_type, aggregate_id, occurred_at, data,
            correlation_id, causation_id, traceparent
     FROM jsonb_to_recordset(p_messages) AS m (
         message_id text, event_type text, aggregate_id text, occurred_at timestamptz, data jsonb,
-        correlation_id text, causation_id text, traceparent text)
-$$;
+        correlation_id text, causation_id text, traceparent text);
+END $$;
 
 -- Every posting has this one shape: it changes the user's own money (p_own: a credit repays
 -- `receivable` first, a debit is taken from `available` and, where p_may_owe, the rest is owed),

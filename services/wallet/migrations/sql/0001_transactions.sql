@@ -28,7 +28,7 @@ CREATE TABLE transactions (
         'refunded', 'partially_refunded', 'reversed'
     )),
     amount numeric NOT NULL CHECK (amount > 0),
-    currency text NOT NULL REFERENCES currencies (code),
+    currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     checkout_url text,

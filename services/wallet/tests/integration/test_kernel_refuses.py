@@ -216,7 +216,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Legs], list[str]], str]] = {
             legs.clearing("ZAR", "-10.00"),
             legs.own("ZAR", "10.00", legs.next_version, "999.00"),
         ],
-        "WL006",
+        "WL005",
     ),
     "below zero": (
         lambda legs: [
@@ -230,7 +230,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Legs], list[str]], str]] = {
             legs.clearing("ZAR", "300.00"),
             legs.own("ZAR", "-300.00", legs.next_version, "0.00"),
         ],
-        "23514",
+        "WL005",
     ),
     "of nothing": (
         lambda legs: [

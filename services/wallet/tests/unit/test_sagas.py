@@ -409,7 +409,10 @@ def test_a_withdrawal_settles_in_whatever_order_its_events_come(
 ) -> None:
     withdrawal = funded.withdraw()
     for step in order:
-        {"accept": funded.accept, "succeed": funded.succeed}[step](withdrawal)
+        if step == "accept":
+            funded.accept(withdrawal)
+        else:
+            funded.succeed(withdrawal)
     assert funded.status(withdrawal) == "completed"
     assert funded.money() == ("150.00", "0.00")
 
