@@ -51,9 +51,7 @@ class Running:
         )
         self._threads = [
             threading.Thread(target=self._server.serve_forever, name="web", daemon=True),
-            threading.Thread(
-                target=executor.run, args=(self._stop,), name="executor", daemon=True
-            ),
+            threading.Thread(target=executor.run, args=(self._stop,), name="executor", daemon=True),
         ]
 
     def start(self) -> None:

@@ -69,6 +69,14 @@ def test_a_payout_that_the_bank_refuses_is_told_once(
     assert executions(sandbox) == 1
 
 
+def test_a_failure_that_turned_into_a_success_unseen_is_a_success(
+    running: Running, sandbox: Sandbox
+) -> None:
+    transaction_id = running.request_withdrawal("62000900011")
+    running.wait_for(SUCCEEDED, transaction_id)
+    assert executions(sandbox) == 1
+
+
 def test_a_payout_that_never_began_goes_to_a_person(running: Running, sandbox: Sandbox) -> None:
     transaction_id = running.request_withdrawal("62000900007")
     running.wait_for_case("payout_not_begun")
@@ -90,8 +98,10 @@ def test_an_error_that_is_no_answer_goes_to_a_person(running: Running, sandbox: 
 def test_a_success_after_the_failure_is_told_with_a_case(
     running: Running, sandbox: Sandbox
 ) -> None:
-    transaction_id = running.request_withdrawal("62000900011")
+    transaction_id = running.request_withdrawal("62000900002")
     running.wait_for(FAILED, transaction_id)
+    (payout,) = sandbox.results(f"payouts?reference={transaction_id}")
+    sandbox.control(f"payouts/{payout['id']}/succeed")
     running.wait_for(SUCCEEDED, transaction_id)
     running.wait_for_case("payout_succeeded_after_end")
     assert executions(sandbox) == 1
