@@ -141,33 +141,6 @@ class FakeCredentials:
         ]
 
 
-class FakeSessions:
-    def __init__(self) -> None:
-        self.by_id: dict[SessionId, Session] = {}
-        self.last_used: dict[SessionId, tuple[datetime, Origin]] = {}
-
-    def add(self, session: Session) -> None:
-        self.by_id[session.id] = session
-
-    def find(self, session_id: SessionId) -> Session | None:
-        return self.by_id.get(session_id)
-
-    lock = find
-
-    def touch(self, session_id: SessionId, *, used_at: datetime, origin: Origin) -> None:
-        self.last_used[session_id] = (used_at, origin)
-
-    def revoke(
-        self, session_id: SessionId, *, revoked_at: datetime, reason: RevocationReason
-    ) -> None:
-        session = self.by_id[session_id]
-        if not session.revoked:
-            self.by_id[session_id] = replace(session, revoked_at=revoked_at, revoked_reason=reason)
-
-    def delete_expired(self, *, before: datetime, limit: int) -> int:
-        return delete_expired(self.by_id, before=before, limit=limit)
-
-
 class FakeRefreshTokens:
     def __init__(self) -> None:
         self.by_hash: dict[str, RefreshToken] = {}
@@ -196,6 +169,38 @@ class FakeRefreshTokens:
         return delete_expired(self.by_hash, before=before, limit=limit)
 
 
+class FakeSessions:
+    def __init__(self, refresh_tokens: FakeRefreshTokens) -> None:
+        self.by_id: dict[SessionId, Session] = {}
+        self._refresh_tokens = refresh_tokens
+        self.last_used: dict[SessionId, tuple[datetime, Origin]] = {}
+
+    def add(self, session: Session) -> None:
+        self.by_id[session.id] = session
+
+    def find(self, session_id: SessionId) -> Session | None:
+        return self.by_id.get(session_id)
+
+    lock = find
+
+    def touch(self, session_id: SessionId, *, used_at: datetime, origin: Origin) -> None:
+        self.last_used[session_id] = (used_at, origin)
+
+    def revoke(
+        self, session_id: SessionId, *, revoked_at: datetime, reason: RevocationReason
+    ) -> None:
+        session = self.by_id[session_id]
+        if not session.revoked:
+            self.by_id[session_id] = replace(session, revoked_at=revoked_at, revoked_reason=reason)
+
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        in_use = {token.session_id for token in self._refresh_tokens.by_hash.values()}
+        free = {key: one for key, one in self.by_id.items() if key not in in_use}
+        deleted = delete_expired(free, before=before, limit=limit)
+        self.by_id = {key: one for key, one in self.by_id.items() if key in in_use or key in free}
+        return deleted
+
+
 class FakeAuditLog:
     def __init__(self) -> None:
         self.records: list[AuditRecord] = []
@@ -217,8 +222,8 @@ class FakeAccountsUnit:
         self.users = FakeUsers()
         self.verification_tokens = FakeVerificationTokens()
         self.credentials = FakeCredentials(self.verification_tokens)
-        self.sessions = FakeSessions()
         self.refresh_tokens = FakeRefreshTokens()
+        self.sessions = FakeSessions(self.refresh_tokens)
         self.audit_log = FakeAuditLog()
 
 
