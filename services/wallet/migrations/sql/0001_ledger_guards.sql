@@ -57,12 +57,14 @@ BEGIN
                     AND (a.version IS NULL) = (e.version IS NULL)),
            bool_and(e.version IS NULL OR (
                     e.version = a.version + e.place
-                    AND e.balance_after = a.balance + a.sign * e.amount_so_far)),
+                    AND e.balance_after = a.balance + a.sign * e.amount_so_far
+                    AND e.booked_at >= greatest(a.moved_at, e.booked_before))),
            count(DISTINCT e.ledger_account_id) FILTER (WHERE e.version IS NOT NULL)
     INTO v_fits, v_continues, v_accounts
     FROM (
-        SELECT ledger_account_id, currency, amount, version, balance_after,
-               row_number() OVER by_version AS place, sum(amount) OVER by_version AS amount_so_far
+        SELECT ledger_account_id, currency, amount, version, balance_after, booked_at,
+               row_number() OVER by_version AS place, sum(amount) OVER by_version AS amount_so_far,
+               lag(booked_at) OVER by_version AS booked_before
         FROM new_entries
         WINDOW by_version AS (PARTITION BY ledger_account_id ORDER BY version)
     ) e
@@ -75,9 +77,10 @@ BEGIN
     END IF;
 
     -- A balance that moved since it was read above is not written over.
-    UPDATE ledger_accounts a SET balance = e.balance_after, version = e.version
+    UPDATE ledger_accounts a
+    SET balance = e.balance_after, version = e.version, moved_at = e.booked_at
     FROM (
-        SELECT DISTINCT ON (ledger_account_id) ledger_account_id, version, balance_after,
+        SELECT DISTINCT ON (ledger_account_id) ledger_account_id, version, balance_after, booked_at,
                min(version) OVER (PARTITION BY ledger_account_id) AS first_version
         FROM new_entries WHERE version IS NOT NULL
         ORDER BY ledger_account_id, version DESC

@@ -67,9 +67,9 @@ BEGIN
     END IF;
 
     INSERT INTO transfers (business_key, kind, user_id, amount, currency, subject, reverses,
-                           effective_at, booked_at)
+                           effective_at)
     VALUES (p_business_key, p_kind, p_user_id, round(p_amount, v_exponent), p_currency, p_subject,
-            p_reverses, p_effective_at, clock_timestamp())
+            p_reverses, p_effective_at)
     ON CONFLICT (business_key) DO NOTHING
     RETURNING id INTO v_result.transfer_id;
     IF NOT FOUND THEN
@@ -116,8 +116,9 @@ BEGIN
         END IF;
     END IF;
 
-    -- Taken after the locks, so that time never runs backwards along an account's versions.
-    v_booked_at := clock_timestamp();
+    -- Taken under the locks, and never before what was booked last: clocks are set back at times.
+    v_booked_at := greatest(clock_timestamp(), v_available.moved_at, v_held.moved_at,
+                            v_receivable.moved_at);
     INSERT INTO entries (transfer_id, leg, ledger_account_id, currency, amount, version,
                          balance_after, booked_at)
     SELECT v_result.transfer_id, row_number() OVER (), legs.id, p_currency,

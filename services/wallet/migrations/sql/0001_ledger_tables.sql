@@ -19,6 +19,8 @@ CREATE TABLE ledger_accounts (
     balance numeric,
     version bigint,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- When its last entry was booked: the next one is never booked earlier, whatever the clock says.
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     FOREIGN KEY (currency, exponent) REFERENCES currencies (code, exponent),
     CONSTRAINT ledger_accounts_kind_fits_owner CHECK (
         CASE
@@ -54,13 +56,14 @@ CREATE TABLE transfers (
     subject text NOT NULL CHECK (length(subject) BETWEEN 1 AND 200),
     reverses bigint UNIQUE,
     effective_at timestamptz NOT NULL,
-    booked_at timestamptz NOT NULL,
     -- Which database transaction wrote it: what is surely committed is cut at a snapshot's xmin.
     recorded_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CHECK ((kind = 'reversal') = (reverses IS NOT NULL))
 );
 CREATE INDEX transfers_of_subject ON transfers (subject);
 COMMENT ON TABLE transfers IS 'Movements of money, append-only; each business key posts once.';
+COMMENT ON COLUMN transfers.effective_at IS
+    'When it became true outside; when it was booked is said by its entries.';
 COMMENT ON COLUMN transfers.subject IS 'What it is about: a purchase, a payout or a transaction.';
 
 -- No foreign key to transfers: its row lock costs most units a retry under SERIALIZABLE.

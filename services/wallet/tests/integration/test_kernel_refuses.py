@@ -218,6 +218,15 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Legs], list[str]], str]] = {
         ],
         "WL005",
     ),
+    "before what was booked last": (
+        lambda legs: [
+            legs.clearing("ZAR", "-10.00"),
+            legs.own("ZAR", "10.00", legs.next_version, "260.00").replace(
+                "now()", "now() - interval '1 day'"
+            ),
+        ],
+        "WL005",
+    ),
     "below zero": (
         lambda legs: [
             legs.clearing("ZAR", "300.00"),
@@ -254,8 +263,8 @@ def test_even_the_owner_cannot_insert_entries_that_do_not_fit(
 def test_a_business_key_posts_once_whoever_writes(owner_connection: extensions.connection) -> None:
     key = new_id("test")
     insert = """
-        INSERT INTO transfers (business_key, kind, amount, currency, subject, effective_at,
-                               booked_at) VALUES (%s, 'fee', 1, 'ZAR', 's', now(), now())
+        INSERT INTO transfers (business_key, kind, amount, currency, subject, effective_at)
+        VALUES (%s, 'fee', 1, 'ZAR', 's', now())
     """
     with owner_connection.cursor() as cursor:
         cursor.execute(insert, (key,))

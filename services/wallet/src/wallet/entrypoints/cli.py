@@ -159,7 +159,7 @@ def _trial_balance_json(lines: Sequence[TrialBalanceLine]) -> str:
 def _trial_balance_text(lines: Sequence[TrialBalanceLine]) -> str:
     rows = [f"{one.currency}  {one.kind:<18} {one.amount:>20}" for one in lines]
     return "\n".join(
-        [*rows, "each currency sums to zero, or `wallet ledger verify` says where not"]
+        [*rows, f"{len(rows)} kinds of account; `wallet ledger verify` checks them all"]
     )
 
 

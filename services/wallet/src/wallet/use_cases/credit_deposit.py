@@ -72,7 +72,7 @@ def _credit(
 ) -> MoneyFactAnswer:
     booked = unit.ledger.post(
         Posting(
-            business_key=fact.fact_key,
+            business_key=f"purchase:{fact.purchase_id}",
             kind=PostingKind.DEPOSIT,
             user_id=transaction.user_id,
             money=fact.money,
@@ -106,7 +106,7 @@ def _suspend(
 ) -> MoneyFactAnswer:
     unit.ledger.post(
         Posting(
-            business_key=fact.fact_key,
+            business_key=f"purchase:{fact.purchase_id}",
             kind=PostingKind.SUSPENSE,
             user_id=None,
             money=fact.money,
