@@ -29,7 +29,7 @@ EVENTS = {
     ),
     Template.WITHDRAWAL_FAILED: event(
         "wallet.withdrawal.failed.v1", **MONEY, **BANK, status="failed",
-        reason_code="account_closed",
+        reason_code="validation_bank_account_invalid",
     ),
     Template.WITHDRAWAL_CANCELLED: event(
         "wallet.withdrawal.failed.v1", **MONEY, **BANK, status="cancelled",
@@ -46,7 +46,7 @@ SAYS = {
     Template.DEPOSIT_COMPLETED: "New balance:  R1,250.00",
     Template.DEPOSIT_FAILED: "did not go through: there was not enough money in the paying account",
     Template.WITHDRAWAL_COMPLETED: "Your withdrawal of R250.00 has been paid out",
-    Template.WITHDRAWAL_FAILED: "could not be paid out: the bank account is closed.\n"
+    Template.WITHDRAWAL_FAILED: "could not be paid out: the bank does not know the account number.\n"
     "The money is back in your wallet",
     Template.WITHDRAWAL_CANCELLED: "Your withdrawal of R250.00 was cancelled.",
     Template.BANK_ACCOUNT_VERIFIED: "******6789 at First Bank is verified",
