@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from octoco.clock import Clock, SystemClock
@@ -15,7 +16,7 @@ from octoco.outbox.bell import Bell
 from octoco.worker import PeriodicJob, WorkerParts
 from payments_gateway.adapters.encryption import Encryption
 from payments_gateway.adapters.format_verification import FormatVerification
-from payments_gateway.adapters.metrics import CASES_OPEN
+from payments_gateway.adapters.metrics import CASES_OPEN, MONEY_FACTS_UNANSWERED_AGE
 from payments_gateway.adapters.postgres.unit import SERVICE, GatewayUnit
 from payments_gateway.adapters.revio.provider import RevioProvider
 from payments_gateway.adapters.revio.transport import RevioTransport
@@ -49,8 +50,9 @@ from payments_gateway.use_cases.request_checkout import (
 from payments_gateway.use_cases.request_payout import CREATE_PAYOUT, request_payout
 from payments_gateway.use_cases.tell_money_fact import REPEAT_MONEY_FACT
 
-REGISTER_EVERY_SECONDS: Final = 60.0
-COUNT_EVERY_SECONDS: Final = 15.0
+REGISTER_EVERY_SECONDS: Final = 2.0
+REGISTER_AGAIN_AFTER: Final = timedelta(minutes=1)
+MEASURE_EVERY_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True)
@@ -178,16 +180,28 @@ def intent_handlers(gateway: Gateway) -> Mapping[str, IntentHandler[GatewayUnit,
 
 def jobs(gateway: Gateway) -> Sequence[PeriodicJob]:
     """Say what is done again and again, first when the worker starts."""
+    registered_at: list[datetime] = []
 
-    def count_cases() -> None:
+    def register_webhook() -> None:
+        # Tried often until it is done, so that a provider that starts later is no trouble.
+        now = gateway.clock.now()
+        if registered_at and now - registered_at[0] < REGISTER_AGAIN_AFTER:
+            return
+        gateway.register_webhook()
+        registered_at[:] = [now]
+
+    def measure() -> None:
         counts = gateway.units.read(lambda unit: unit.cases.count_open())
         CASES_OPEN.clear()
         for kind, count in counts.items():
             CASES_OPEN.labels(kind=kind).set(count)
+        oldest = gateway.units.read(lambda unit: unit.money_facts.oldest_unanswered_at())
+        now = gateway.clock.now()
+        MONEY_FACTS_UNANSWERED_AGE.set((now - (oldest or now)).total_seconds())
 
     return (
-        PeriodicJob("register_webhook", REGISTER_EVERY_SECONDS, gateway.register_webhook),
-        PeriodicJob("count_cases", COUNT_EVERY_SECONDS, count_cases),
+        PeriodicJob("register_webhook", REGISTER_EVERY_SECONDS, register_webhook),
+        PeriodicJob("measure", MEASURE_EVERY_SECONDS, measure),
     )
 
 

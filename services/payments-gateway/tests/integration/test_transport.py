@@ -42,9 +42,9 @@ class Provider:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = _answer
+            do_GET = do_POST = _answer  # noqa: N815 - the names that the server calls
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - likewise
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -161,7 +161,7 @@ def test_an_open_circuit_holds_reads_back_and_lets_an_execution_pass(
 def test_neither_key_nor_execution_address_is_logged(
     provider: Provider, transport: RevioTransport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     provider.will(500)
     with capture_logs() as logs, pytest.raises(Unavailable):
         transport.perform(EXECUTE)

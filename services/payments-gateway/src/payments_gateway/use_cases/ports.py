@@ -185,6 +185,9 @@ class MoneyFacts(Protocol):
 
     def lock(self, fact_key: str) -> MoneyFact | None: ...
     def save(self, fact: MoneyFact) -> None: ...
+    def oldest_unanswered_at(self) -> datetime | None:
+        """Return when the oldest fact without an answer became known; None if there is none."""
+        ...
 
 
 class Cases(Protocol):

@@ -137,6 +137,10 @@ class MemoryMoneyFacts:
     def save(self, fact: MoneyFact) -> None:
         self.stored[fact.fact_key] = fact
 
+    def oldest_unanswered_at(self) -> datetime | None:
+        waiting = [fact.created_at for fact in self.stored.values() if fact.answered_at is None]
+        return min(waiting, default=None)
+
 
 class MemoryCases:
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from payments_gateway.adapters.postgres.statements import Statements, optional_money
@@ -94,6 +95,12 @@ class PostgresMoneyFacts:
             outcome=fact.outcome,
             code=fact.code,
         )
+
+    def oldest_unanswered_at(self) -> datetime | None:
+        row = self._statements.one(
+            "SELECT min(created_at) AS oldest FROM money_facts WHERE answered_at IS NULL"
+        )
+        return None if row is None else row.oldest
 
 
 class PostgresCases:

@@ -9,6 +9,7 @@ from octoco.errors import Unavailable
 from octoco.money import Money
 from payments_gateway.adapters.revio.transport import Call, NotFound, Refused, RevioTransport
 from payments_gateway.adapters.revio.wire import (
+    NotUnderstood,
     execution_body,
     execution_path,
     payout_body,
@@ -58,7 +59,10 @@ class RevioProvider:
         read_at = self._clock.now()
         body = purchase_body(order, brand_id=self._brand_id, return_url=self._return_url)
         answer = self._create(Call("purchase_create", "POST", "purchases/", body, repeatable=True))
-        return read_purchase(answer, read_at=read_at)
+        reading = read_purchase(answer, read_at=read_at)
+        if not reading.checkout_url.startswith(("https://", "http://")):
+            raise NotUnderstood("The purchase came without a checkout.")
+        return reading
 
     def read_purchase(self, purchase_id: str) -> PurchaseReading | None:
         read_at = self._clock.now()

@@ -1,6 +1,7 @@
 """HTTP towards Revio: limits on everything, and an answer or `Unavailable`, nothing between."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -95,7 +96,7 @@ class Call:
 
 
 class RevioTransport:
-    """Makes calls with one connection pool for each thread.
+    """Makes calls, the repeatable ones with one connection pool for each thread.
 
     Neither key nor bodies nor paths are ever logged: the path of an execution is a secret.
 
@@ -112,6 +113,8 @@ class RevioTransport:
         self._threads = threading.local()
         self._breaker = CircuitBreaker(on_change=PROVIDER_CIRCUIT_OPEN.set)
         self._log = structlog.get_logger("payments_gateway.revio")
+        # The library writes paths at its debug level, and one of them is a secret.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
 
     def perform(self, call: Call) -> Any:
         """Make a call, a repeatable one up to three times.
@@ -160,7 +163,10 @@ class RevioTransport:
     def _send(self, call: Call) -> tuple[int, Mapping[str, str], bytes]:
         root = self._origin if call.path.startswith("/") else self._base_url
         deadline = time.monotonic() + WHOLE_ANSWER_SECONDS
-        with self._session().request(
+        # An idle connection may be closed by the other side just when it is used again. That is no
+        # matter for a call that is repeated; one that is made once gets a connection of its own.
+        session = self._session() if call.repeatable else _new_session()
+        with session.request(
             call.method,
             root + call.path,
             json=call.body,
@@ -205,11 +211,16 @@ class RevioTransport:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._threads, "session", None)
         if session is None:
-            session = requests.Session()
-            session.headers["Accept"] = "application/json"
-            session.headers["User-Agent"] = "octoco-wallet"
+            session = _new_session()
             self._threads.session = session
         return session
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.headers["Accept"] = "application/json"
+    session.headers["User-Agent"] = "octoco-wallet"
+    return session
 
 
 def _outcome(status: int) -> str:
