@@ -69,7 +69,7 @@ def prepare_postgresql(
         environment={"HOME": str(data), "LC_ALL": "C.UTF-8"},
         user=user.name if user else None,
         # Its processes overwrite their environment; they are known by the folder they work in.
-        directory=data if user is None else layout.data,
+        directory=data,
         stop_signal="INT",
         stop_wait_seconds=30,
     )

@@ -16,8 +16,12 @@ from octoco_runner.supervision import Program
 
 NAME = "rabbitmq"
 USER = "octoco"
-# "localhost" resolves everywhere; a machine's own name often does not.
+# A machine's own name often does not resolve, and on a bare one not even "localhost" does, so
+# Erlang is told what it is.
 NODE = "octoco@localhost"
+ERLANG_RESOLVER = """{host, {127,0,0,1}, ["localhost"]}.
+{lookup, [file, native]}.
+"""
 
 
 def prepare_rabbitmq(
@@ -62,6 +66,7 @@ def prepare_rabbitmq(
     lines = [f"{name} = {value}" for name, value in settings.items()]
     _write(home / "rabbitmq.conf", "\n".join(lines) + "\n")
     _write(home / "enabled_plugins", "[].\n")
+    _write(home / "inetrc", ERLANG_RESOLVER)
     cookie = home / ".erlang.cookie"
     if not cookie.exists():
         _write(cookie, secrets.token_hex(20).upper(), mode=0o400)
@@ -73,7 +78,7 @@ def prepare_rabbitmq(
         command=[str(server)],
         environment=_node_environment(home, epmd_port, distribution_port),
         user=user.name if user else None,
-        directory=home if user is None else layout.data,
+        directory=home,
         stop_wait_seconds=30,
     )
 
@@ -114,6 +119,8 @@ def _node_environment(home: Path, epmd_port: Port, distribution_port: Port) -> d
         "RABBITMQ_DIST_PORT": str(distribution_port.number),
         "ERL_EPMD_PORT": str(epmd_port.number),
         "ERL_EPMD_ADDRESS": LOOPBACK,
+        "ERL_INETRC": str(home / "inetrc"),
+        "ERL_CRASH_DUMP": str(home / "erl_crash.dump"),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         # The script then becomes the Erlang machine instead of watching over it: the supervisor
         # sees the real process, and a killed one leaves no second half behind.

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from octoco_runner.commands import run
 from octoco_runner.errors import RunnerError
 from octoco_runner.layout import REPOSITORY, layout_for, state_directory
 from octoco_runner.locking import exclusive
@@ -76,11 +77,16 @@ def testing_servers(*, kind: str, screen: Screen) -> Iterator[TestServers]:
     if database_url or amqp_url:
         raise RunnerError("Name both TEST_DATABASE_URL and TEST_AMQP_URL, or neither.")
     why_not = "embedded servers were asked for" if kind == "embedded" else _no_containers()
-    if why_not is None:
-        screen.say(f"Tests use containers: {POSTGRESQL_IMAGE} and {RABBITMQ_IMAGE}.")
-        with _containers() as servers:
-            yield servers
-        return
+    with ExitStack() as stack:
+        if why_not is None:
+            try:
+                servers = stack.enter_context(_containers())
+            except Exception as error:  # noqa: BLE001 - whatever an engine lacks, there is another way
+                why_not = f"containers could not be started: {type(error).__name__}"
+            else:
+                screen.say(f"Tests use containers: {POSTGRESQL_IMAGE} and {RABBITMQ_IMAGE}.")
+                yield servers
+                return
     if kind == "containers":
         raise RunnerError(f"No containers: {why_not}.")
     screen.say(f"Tests use embedded PostgreSQL and RabbitMQ ({why_not}).")
@@ -125,19 +131,29 @@ def _no_containers() -> str | None:
         try:
             client.images.get(image)
         except docker.errors.ImageNotFound:
-            pull = ["docker", "pull", "--quiet", image]
-            try:
-                subprocess.run(pull, check=True, capture_output=True, timeout=PULL_SECONDS_MAX)  # noqa: S603
-            except (OSError, subprocess.SubprocessError):
+            if not _pulled(image):
                 return f"the image {image} is not here and could not be pulled"
     return None
 
 
+def _pulled(image: str) -> bool:
+    try:
+        pulled = run(["docker", "pull", "--quiet", image], timeout_seconds=PULL_SECONDS_MAX)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return pulled.returncode == 0
+
+
 @contextmanager
 def _containers() -> Iterator[TestServers]:
-    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - see _no_containers
+    from testcontainers.core.config import testcontainers_config  # noqa: PLC0415 - see _no_containers
+    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415
     from testcontainers.rabbitmq import RabbitMqContainer  # noqa: PLC0415
 
+    # The helper that tidies up after a killed run is a third image. We stop our containers
+    # ourselves, so where it cannot be had we go without.
+    if not _pulled(testcontainers_config.ryuk_image):
+        testcontainers_config.ryuk_disabled = True
     with (
         PostgresContainer(POSTGRESQL_IMAGE, driver=None) as postgresql,
         RabbitMqContainer(RABBITMQ_IMAGE) as rabbitmq,
