@@ -46,7 +46,7 @@ SAYS = {
     Template.DEPOSIT_COMPLETED: "New balance:  R1,250.00",
     Template.DEPOSIT_FAILED: "did not go through: there was not enough money in the paying account",
     Template.WITHDRAWAL_COMPLETED: "Your withdrawal of R250.00 has been paid out",
-    Template.WITHDRAWAL_FAILED: "could not be paid out: the bank does not know the account number.\n"
+    Template.WITHDRAWAL_FAILED: "the bank does not know the account number.\n"
     "The money is back in your wallet",
     Template.WITHDRAWAL_CANCELLED: "Your withdrawal of R250.00 was cancelled.",
     Template.BANK_ACCOUNT_VERIFIED: "******6789 at First Bank is verified",
