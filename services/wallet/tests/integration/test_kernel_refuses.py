@@ -202,7 +202,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Legs], list[str]], str]] = {
             legs.clearing("ZAR", "-10.00"),
             legs.own("ZAR", "10.00", legs.next_version + 1, "260.00"),
         ],
-        "WL005",
+        "WL004",
     ),
     "of a version that is taken": (
         lambda legs: [
@@ -216,7 +216,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Legs], list[str]], str]] = {
             legs.clearing("ZAR", "-10.00"),
             legs.own("ZAR", "10.00", legs.next_version, "999.00"),
         ],
-        "WL005",
+        "WL004",
     ),
     "before what was booked last": (
         lambda legs: [
@@ -225,7 +225,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Legs], list[str]], str]] = {
                 "now()", "now() - interval '1 day'"
             ),
         ],
-        "WL005",
+        "WL004",
     ),
     "below zero": (
         lambda legs: [
@@ -239,7 +239,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Legs], list[str]], str]] = {
             legs.clearing("ZAR", "300.00"),
             legs.own("ZAR", "-300.00", legs.next_version, "0.00"),
         ],
-        "WL005",
+        "WL004",
     ),
     "of nothing": (
         lambda legs: [
