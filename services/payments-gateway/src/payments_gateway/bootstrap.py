@@ -130,26 +130,28 @@ def subscriptions(clock: Clock) -> Mapping[str, Handler[GatewayUnit]]:
     """Say what is done about each event that the gateway listens to."""
 
     def deposit_requested(unit: GatewayUnit, event: Event) -> None:
-        request_checkout(unit, inbound.DepositRequested.read(event.data), now=clock.now())
+        request_checkout(unit, inbound.DepositRequested.from_data(event.data), now=clock.now())
 
     def deposit_cancel_requested(unit: GatewayUnit, event: Event) -> None:
-        request = inbound.DepositCancelRequested.read(event.data)
+        request = inbound.DepositCancelRequested.from_data(event.data)
         request_checkout_cancellation(unit, request, now=clock.now())
 
     def withdrawal_requested(unit: GatewayUnit, event: Event) -> None:
-        request_payout(unit, inbound.WithdrawalRequested.read(event.data), now=clock.now())
+        request_payout(unit, inbound.WithdrawalRequested.from_data(event.data), now=clock.now())
 
     def withdrawal_cancel_requested(unit: GatewayUnit, event: Event) -> None:
-        cancel_payout(unit, inbound.WithdrawalCancelRequested.read(event.data), now=clock.now())
+        cancel_payout(
+            unit, inbound.WithdrawalCancelRequested.from_data(event.data), now=clock.now()
+        )
 
     def money_fact_answered(unit: GatewayUnit, event: Event) -> None:
-        record_fact_answer(unit, inbound.MoneyFactAnswered.read(event.data), now=clock.now())
+        record_fact_answer(unit, inbound.MoneyFactAnswered.from_data(event.data), now=clock.now())
 
     def user_registered(unit: GatewayUnit, event: Event) -> None:
-        remember_user(unit, inbound.UserRegistered.read(event.data))
+        remember_user(unit, inbound.UserRegistered.from_data(event.data))
 
     def email_verified(unit: GatewayUnit, event: Event) -> None:
-        remember_email(unit, inbound.EmailVerified.read(event.data))
+        remember_email(unit, inbound.EmailVerified.from_data(event.data))
 
     return {
         inbound.UserRegistered.TYPE: user_registered,

@@ -20,7 +20,7 @@ class UserRegistered:
     registered_at: datetime
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "UserRegistered":
+    def from_data(cls, data: Mapping[str, Any]) -> "UserRegistered":
         return cls(
             user_id=data["user_id"],
             email=data["email"],
@@ -40,7 +40,7 @@ class EmailVerified:
     verified_at: datetime
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "EmailVerified":
+    def from_data(cls, data: Mapping[str, Any]) -> "EmailVerified":
         return cls(
             user_id=data["user_id"],
             email=data["email"],
@@ -59,7 +59,7 @@ class DepositRequested:
     money: Money
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "DepositRequested":
+    def from_data(cls, data: Mapping[str, Any]) -> "DepositRequested":
         return cls(
             transaction_id=data["transaction_id"],
             user_id=data["user_id"],
@@ -77,7 +77,7 @@ class DepositCancelRequested:
     user_id: str
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "DepositCancelRequested":
+    def from_data(cls, data: Mapping[str, Any]) -> "DepositCancelRequested":
         return cls(transaction_id=data["transaction_id"], user_id=data["user_id"])
 
 
@@ -93,7 +93,7 @@ class WithdrawalRequested:
     money: Money
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "WithdrawalRequested":
+    def from_data(cls, data: Mapping[str, Any]) -> "WithdrawalRequested":
         return cls(
             transaction_id=data["transaction_id"],
             user_id=data["user_id"],
@@ -112,7 +112,7 @@ class WithdrawalCancelRequested:
     user_id: str
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "WithdrawalCancelRequested":
+    def from_data(cls, data: Mapping[str, Any]) -> "WithdrawalCancelRequested":
         return cls(transaction_id=data["transaction_id"], user_id=data["user_id"])
 
 
@@ -128,7 +128,7 @@ class MoneyFactAnswered:
     answered_at: datetime
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "MoneyFactAnswered":
+    def from_data(cls, data: Mapping[str, Any]) -> "MoneyFactAnswered":
         return cls(
             fact_key=data["fact_key"],
             outcome=data["outcome"],
