@@ -49,25 +49,33 @@ class Running:
             handlers=intent_handlers(gateway),
             clock=gateway.clock,
         )
-        self._threads = [
-            threading.Thread(target=self._server.serve_forever, name="web", daemon=True),
-            threading.Thread(target=executor.run, args=(self._stop,), name="executor", daemon=True),
-        ]
+        self._web = threading.Thread(target=self._server.serve_forever, name="web", daemon=True)
+        self._executor = threading.Thread(
+            target=executor.run, args=(self._stop,), name="executor", daemon=True
+        )
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self.open_doors()
+        self.go_to_work()
+
+    def open_doors(self) -> None:
+        """Let webhooks in and let the user be known; nothing is performed yet."""
+        self._web.start()
         self.gateway.register_webhook()
         registered = inbound.UserRegistered(
             self.user_id, "thandi@example.com", "Thandi Nkosi", datetime.now(UTC)
         )
         self.gateway.units.run(lambda unit: remember_user(unit, registered))
 
+    def go_to_work(self) -> None:
+        """Perform what is due from now on."""
+        self._executor.start()
+
     def stop(self) -> None:
         self._stop.set()
-        if self._threads[0].is_alive():
+        if self._web.is_alive():
             self._server.shutdown()
-        for thread in self._threads:
+        for thread in (self._web, self._executor):
             if thread.is_alive():
                 thread.join(20)
         self._server.server_close()
