@@ -11,8 +11,8 @@ import requests
 
 from octoco.testing import eventually
 
-from .conftest import System
-from .person import Person, purchase_of
+from ..person import Person, purchase_of
+from ..system import System
 
 AMOUNTS: list[tuple[Any, int, str]] = [
     ("-1.00", 422, "invalid_amount"),

@@ -3,7 +3,7 @@
 import psycopg2
 import pytest
 
-from .conftest import System
+from ..system import System
 
 SERVICES = ("accounts", "wallet", "payments-gateway", "notifications")
 

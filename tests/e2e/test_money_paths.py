@@ -9,8 +9,8 @@ import requests
 
 from octoco.testing import eventually
 
-from .conftest import System
-from .person import Person, purchase_of
+from ..person import Person, purchase_of
+from ..system import System
 
 
 def test_a_failed_attempt_is_not_final_and_the_next_one_is_credited(person: Person) -> None:

@@ -1,43 +1,20 @@
-"""A whole system of its own for the end-to-end tests: started by the runner, stopped at the end."""
+"""A whole system of its own for tests that need one: started by the runner, stopped at the end."""
 
 import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from .person import Person
+from .system import System
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 RUNNER = Path(sys.executable).with_name("octoco-runner")
 START_SECONDS = 300
-
-
-@dataclass(frozen=True)
-class System:
-    """A running system: where it answers, and what its `.local/env` says."""
-
-    environment: Mapping[str, str]
-    state: Path
-
-    @property
-    def gateway(self) -> str:
-        return self.environment["GATEWAY_URL"]
-
-    @property
-    def sandbox(self) -> str:
-        return self.environment["SANDBOX_URL"]
-
-    @property
-    def mailbox(self) -> str:
-        return self.environment["MAILBOX_URL"]
-
-    def database_url(self, service: str) -> str:
-        return self.environment[f"{service.upper().replace('-', '_')}_DATABASE_URL"]
 
 
 def _runner(command: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

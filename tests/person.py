@@ -92,12 +92,16 @@ class Person:
         found: dict[str, Any] = self.get(f"/v1/transactions/{transaction_id}").json()
         return found
 
-    def until_status(self, transaction_id: str, status: str) -> dict[str, Any]:
+    def until_status(
+        self, transaction_id: str, status: str, *, within_seconds: float = 40
+    ) -> dict[str, Any]:
         def reached() -> dict[str, Any] | None:
             found = self.transaction(transaction_id)
             return found if found["status"] == status else None
 
-        return eventually(reached, within_seconds=40, what=f"status {status} of {transaction_id}")
+        return eventually(
+            reached, within_seconds=within_seconds, what=f"status {status} of {transaction_id}"
+        )
 
     def ask_deposit(self, amount: str = "250.00") -> dict[str, Any]:
         answer = self.post("/v1/deposits", {"amount": amount, "currency": "ZAR"})

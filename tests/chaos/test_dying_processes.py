@@ -1,0 +1,103 @@
+"""Processes are killed with -9 while people pay in and out; every cent ends where it was meant."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from octoco.testing import eventually
+
+from ..person import Person
+from ..system import System
+
+WORKERS = ("accounts", "wallet", "payments-gateway", "notifications")
+ROUNDS = 6
+SEED = int(os.environ.get("CHAOS_SEED", "20261122"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_whatever_worker_dies_when_each_cent_arrives_once(
+    system: System, new_person: Callable[[], Person]
+) -> None:
+    print(f"CHAOS_SEED={SEED}")  # noqa: T201 - a failure is replayed with it
+    chance = random.Random(SEED)
+    people = [new_person() for _ in range(3)]
+    accounts = {person.email: person.add_bank_account() for person in people}
+    over = threading.Event()
+    killer = threading.Thread(target=_kill_now_and_then, args=(system, chance, over))
+    killer.start()
+    try:
+        asked = [(person, person.ask_deposit("50.00")) for _ in range(ROUNDS) for person in people]
+        for person, deposit in asked:
+            person.pay(deposit["checkout_url"])
+        for person, deposit in asked:
+            person.until_status(deposit["id"], "completed", within_seconds=120)
+        withdrawn = [
+            (person, person.withdraw("20.00", accounts[person.email]).json())
+            for _ in range(ROUNDS)
+            for person in people
+        ]
+        for person, withdrawal in withdrawn:
+            person.until_status(withdrawal["id"], "completed", within_seconds=120)
+    finally:
+        over.set()
+        killer.join()
+    for person, withdrawal in withdrawn:
+        payouts = person.look("payouts", reference=withdrawal["id"])
+        assert sum(payout["status"] == "success" for payout in payouts) == 1
+    for person in people:
+        assert person.balance() == ("180.00", "0.00")
+        eventually(
+            lambda p=person: _mails_about(p, "50.00") == ROUNDS,
+            within_seconds=60,
+            what="one mail for each deposit",
+        )
+    assert _ledger_is_sound(system)
+
+
+def _kill_now_and_then(system: System, chance: random.Random, over: threading.Event) -> None:
+    while not over.wait(chance.uniform(0.5, 2.0)):
+        for pid in _pids_of(system, f"{chance.choice(WORKERS)} worker"):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def _pids_of(system: System, words: str) -> list[int]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        environment = process.info["environ"] or {}
+        command = " ".join(process.info["cmdline"] or [])
+        if command.endswith(f"/{words}") and str(system.state) in environment.values():
+            found.append(process.pid)
+    return found
+
+
+def _mails_about(person: Person, amount: str) -> int:
+    return sum(amount in subject for subject in person.mail_subjects())
+
+
+def _ledger_is_sound(system: System) -> bool:
+    environment = dict(os.environ) | {
+        "DATABASE_URL": system.database_url("wallet"),
+        "AMQP_URL": system.environment["AMQP_URL"],
+        "JWKS_URL": f"{system.gateway}/.well-known/jwks.json",
+    }
+    verified = subprocess.run(
+        [Path(sys.executable).with_name("wallet"), "ledger", "verify"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    return True
