@@ -95,9 +95,11 @@ BEGIN
     v_result := book('hold:' || p_subject, 'hold', p_user_id, p_amount, p_currency, p_subject,
                      p_effective_at, NULL, -p_amount, false, p_amount, '{}', '{}');
     IF NOT v_result.repeated THEN
+        -- Not copied from the transfer: reading the newest page of that index, which every posting
+        -- writes to, would cost retries under SERIALIZABLE.
         INSERT INTO holds (subject, user_id, currency, amount, placed_by)
-        SELECT subject, user_id, currency, amount, id
-        FROM transfers WHERE id = v_result.transfer_id;
+        VALUES (p_subject, p_user_id, p_currency, round(p_amount, scale(v_result.held)),
+                v_result.transfer_id);
         IF p_messages IS NOT NULL THEN
             PERFORM announce(p_messages);
         END IF;
