@@ -33,7 +33,7 @@ class Scripted:
         return self.on_call()
 
     def record(
-        self, unit: PostgresUnit, intent: Intent, prepared: str, answer: Done | Again
+        self, unit: PostgresUnit, intent: Intent, *, prepared: str, answer: Done | Again
     ) -> Done | Again:
         self.steps.append("record")
         unit.connection.exec_driver_sql("INSERT INTO effects VALUES (%s, 1)", (prepared,))

@@ -202,5 +202,7 @@ class World:
             return Done()
         answer = self.send_email.call(prepared)
         return self.units.run(
-            lambda unit: self.send_email.record(unit, self.intent(), prepared, answer)
+            lambda unit: self.send_email.record(
+                unit, self.intent(), prepared=prepared, answer=answer
+            )
         )

@@ -362,7 +362,7 @@ def test_a_deposit_cancelled_while_its_purchase_is_being_created_leaves_a_spare(
     prepared = handler.prepare(world.unit, intent)
     answer = handler.call(prepared)
     world.cancel_deposit(transaction_id)
-    handler.record(world.unit, intent, prepared, answer)
+    handler.record(world.unit, intent, prepared=prepared, answer=answer)
     (purchase_id,) = world.provider.purchases
     assert world.perform("cancel_purchase", purchase_id) == Done()
     assert world.said_types == [CLOSED]

@@ -49,7 +49,7 @@ def test_an_answer_between_looking_and_telling_stops_the_telling(
     intent = world.intent("emit_fact", fact_key)
     prepared = handler.prepare(world.unit, intent)
     answer(world, fact_key, "credited")
-    assert handler.record(world.unit, intent, prepared, None) == Done()
+    assert handler.record(world.unit, intent, prepared=prepared, answer=None) == Done()
     assert len(world.said(PAID)) == 1
 
 

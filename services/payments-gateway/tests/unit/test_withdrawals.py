@@ -342,7 +342,7 @@ def test_a_cancellation_while_the_payout_is_being_created_leaves_it_untouched(
     prepared = handler.prepare(world.unit, intent)
     answer = handler.call(prepared)
     world.cancel_withdrawal(transaction_id)
-    assert handler.record(world.unit, intent, prepared, answer) == Done()
+    assert handler.record(world.unit, intent, prepared=prepared, answer=answer) == Done()
     (payout_id,) = world.provider.payouts
     see(world, payout_id)
     assert ("execute_payout", transaction_id) not in world.unit.intents.stored

@@ -103,7 +103,9 @@ class World:
             answer = handler.call(prepared)
         except Unavailable as error:
             return Again(reason=error.message)
-        return self.units.run(lambda unit: handler.record(unit, intent, prepared, answer))
+        return self.units.run(
+            lambda unit: handler.record(unit, intent, prepared=prepared, answer=answer)
+        )
 
     def die_after_prepare(self, kind: str, subject_id: str) -> None:
         """Let the process die between the mark and the call."""

@@ -173,7 +173,7 @@ class Executor(Generic[U]):
 
         def record(unit: U) -> Done | Again:
             self._fence(unit, intent, lease=lease)
-            verdict = handler.record(unit, intent, prepared, answer)
+            verdict = handler.record(unit, intent, prepared=prepared, answer=answer)
             self._settle(unit, intent, verdict)
             return verdict
 

@@ -77,6 +77,6 @@ class IntentHandler(Protocol[U_contra, P, A]):
         """
         ...
 
-    def record(self, unit: U_contra, intent: Intent, prepared: P, answer: A) -> Done | Again:
+    def record(self, unit: U_contra, intent: Intent, *, prepared: P, answer: A) -> Done | Again:
         """Store what the answer means, in a unit that commits only while the lease is ours."""
         ...

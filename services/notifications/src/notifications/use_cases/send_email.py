@@ -78,6 +78,7 @@ class SendEmail:
         self,
         unit: NotificationsUnit,
         intent: Intent,
+        *,
         prepared: RenderedMail,  # noqa: ARG002 - the protocol hands it over
         answer: Outcome,
     ) -> Done | Again:

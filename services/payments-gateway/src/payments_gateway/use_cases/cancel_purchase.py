@@ -36,6 +36,7 @@ class CancelPurchase:
         self,
         unit: Unit,
         intent: Intent,
+        *,
         prepared: str,  # noqa: ARG002 - the port's signature
         answer: PurchaseReading | None,
     ) -> Done | Again:

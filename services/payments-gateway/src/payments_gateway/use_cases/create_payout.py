@@ -65,6 +65,7 @@ class CreatePayout:
         self,
         unit: Unit,
         intent: Intent,
+        *,
         prepared: PayoutOrder,
         answer: PayoutReading | ProviderRefused,
     ) -> Done:

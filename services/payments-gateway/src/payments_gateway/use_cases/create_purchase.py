@@ -67,6 +67,7 @@ class CreatePurchase:
         self,
         unit: Unit,
         intent: Intent,
+        *,
         prepared: PurchaseOrder,
         answer: PurchaseReading | ProviderRefused,
     ) -> Done:

@@ -92,6 +92,7 @@ class ExecutePayout:
         self,
         unit: Unit,
         intent: Intent,
+        *,
         prepared: LookAtFloat | Execute,  # noqa: ARG002 - the port's signature
         answer: Money | ExecutionAnswer,
     ) -> Done | Again:

@@ -38,7 +38,7 @@ class PollPayout:
         return self._provider.read_payout(prepared)
 
     def record(
-        self, unit: Unit, intent: Intent, prepared: str, answer: PayoutReading | None
+        self, unit: Unit, intent: Intent, *, prepared: str, answer: PayoutReading | None
     ) -> Done | Again:
         now = self._clock.now()
         if answer is None:

@@ -38,7 +38,7 @@ class PollPurchase:
         return self._provider.read_purchase(prepared)
 
     def record(
-        self, unit: Unit, intent: Intent, prepared: str, answer: PurchaseReading | None
+        self, unit: Unit, intent: Intent, *, prepared: str, answer: PurchaseReading | None
     ) -> Done | Again:
         now = self._clock.now()
         if answer is None:

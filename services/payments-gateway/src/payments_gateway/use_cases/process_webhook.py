@@ -53,7 +53,7 @@ class ProcessWebhook:
         return self._provider.read_purchase(prepared.purchase_id)
 
     def record(
-        self, unit: Unit, intent: Intent, prepared: WebhookSummary, answer: Reading
+        self, unit: Unit, intent: Intent, *, prepared: WebhookSummary, answer: Reading
     ) -> Done | Again:
         now = self._clock.now()
         outcome = self._record_reading(unit, prepared, answer)

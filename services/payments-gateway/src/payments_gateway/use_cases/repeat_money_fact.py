@@ -36,6 +36,7 @@ class RepeatMoneyFact:
         self,
         unit: Unit,
         intent: Intent,
+        *,
         prepared: MoneyFact,  # noqa: ARG002 - the port's signature
         answer: None,  # noqa: ARG002 - likewise
     ) -> Done | Again:
