@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -56,7 +57,7 @@ def test_whatever_worker_dies_when_each_cent_arrives_once(
     for person in people:
         assert person.balance() == ("180.00", "0.00")
         eventually(
-            lambda p=person: _mails_about(p, "50.00") == ROUNDS,
+            partial(_has_mails, person, about="50.00", count=ROUNDS),
             within_seconds=60,
             what="one mail for each deposit",
         )
@@ -82,8 +83,8 @@ def _pids_of(system: System, words: str) -> list[int]:
     return found
 
 
-def _mails_about(person: Person, amount: str) -> int:
-    return sum(amount in subject for subject in person.mail_subjects())
+def _has_mails(person: Person, *, about: str, count: int) -> bool:
+    return sum(about in subject for subject in person.mail_subjects()) == count
 
 
 def _ledger_is_sound(system: System) -> bool:

@@ -30,9 +30,10 @@ def message_classes(service: str, direction: str) -> dict[str, type[Any]]:
         if service not in (error.name or ""):
             raise
         return {}
+    members: list[tuple[str, type[Any]]] = inspect.getmembers(module, inspect.isclass)
     return {
         kind.TYPE: kind
-        for _, kind in inspect.getmembers(module, inspect.isclass)
+        for _, kind in members
         if kind.__module__ == module.__name__ and isinstance(getattr(kind, "TYPE", None), str)
     }
 

@@ -213,7 +213,7 @@ def _until_suspended(system: System, amount: str, purchase: str) -> None:
                     " AND business_key LIKE %s",
                     (amount, f"%{purchase}%"),
                 )
-                return bool(cursor.fetchone()[0])
+                return [row[0] for row in cursor] == [1]
         finally:
             connection.close()
 

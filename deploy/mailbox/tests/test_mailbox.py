@@ -4,7 +4,6 @@ import smtplib
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -13,6 +12,8 @@ from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 
 @dataclass
@@ -58,15 +59,12 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailbox]:
 
 
 def wait_until_healthy(mailbox: Mailbox) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            assert requests.get(f"{mailbox.url}/health", timeout=2).json() == {"status": "ok"}
-        except requests.ConnectionError:
-            assert time.monotonic() < deadline, "the mailbox did not start"
-            time.sleep(0.05)
-        else:
-            return
+    patient = requests.Session()
+    patient.mount(
+        "http://", HTTPAdapter(max_retries=Retry(connect=40, backoff_factor=0.05, backoff_max=0.5))
+    )
+    assert patient.get(f"{mailbox.url}/health", timeout=2).json() == {"status": "ok"}
+    patient.close()
 
 
 @pytest.fixture

@@ -46,7 +46,11 @@ def started(layout: Layout, *programs: Program) -> Supervisor:
 def running_pid(supervisor: Supervisor, name: str, *, other_than: int = 0) -> int:
     def look() -> int | None:
         state = supervisor.state_of(name)
-        return state.pid if state.is_running and state.pid != other_than else None
+        if not state.is_running or state.pid == other_than:
+            return None
+        # For a moment after its fork a process still is what supervisor is.
+        command = " ".join(psutil.Process(state.pid).cmdline())
+        return state.pid if command and "supervisor" not in command else None
 
     return eventually(look, what=f"{name} runs", within_seconds=20)
 
@@ -72,7 +76,7 @@ def test_a_process_that_never_starts_is_reported_with_its_log(layout: Layout) ->
         raise NotReady("no answer")
 
     with pytest.raises(NotReady) as failed:
-        wait_until_ready(supervisor, layout, "failing", check, timeout_seconds=1)
+        wait_until_ready(supervisor, layout, "failing", check=check, timeout_seconds=1)
 
     assert "no such setting: X" in failed.value.log_tail
 

@@ -32,7 +32,7 @@ def main() -> None:
     show_default=True,
     help="Folder of the .eml files; made when missing.",
 )
-def serve(host: str, smtp_port: int, http_port: int, folder: Path) -> None:
+def serve(*, host: str, smtp_port: int, http_port: int, folder: Path) -> None:
     """Receive and show mails until stopped."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)

@@ -42,7 +42,7 @@ class Servers:
         }
         for name, check in checks.items():
             if name in embedded:
-                wait_until_ready(supervisor, layout, name, check)
+                wait_until_ready(supervisor, layout, name, check=check)
             else:
                 check()
 
@@ -95,8 +95,8 @@ def wait_until_ready(
     supervisor: Supervisor,
     layout: Layout,
     name: str,
-    check: Callable[[], None],
     *,
+    check: Callable[[], None],
     timeout_seconds: float = READY_TIMEOUT_SECONDS,
 ) -> None:
     """Call `check` until it raises no NotReady.

@@ -231,7 +231,7 @@ def _wait_for_programs(
     urls = services.health_urls(place)
     for program in programs:
         check = partial(gateway.require_answering, urls[program.name])
-        wait_until_ready(supervisor, place.layout, program.name, check)
+        wait_until_ready(supervisor, place.layout, program.name, check=check)
 
 
 def _environment(place: Workplace) -> dict[str, str]:

@@ -43,7 +43,8 @@ class CurrencyField(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            validate=validate.Regexp("^[A-Z]{3}$", error="A currency is three capitals."), **kwargs
+            validate=validate.Regexp(r"^[A-Z]{3}\Z", error="A currency is three capitals."),
+            **kwargs,
         )
 
 
