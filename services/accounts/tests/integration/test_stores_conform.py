@@ -24,7 +24,7 @@ from octoco.ids import new_id
 from octoco.ports import UnitsOfWork
 from octoco.testing import FakeUnitsOfWork
 
-from ..unit.fakes import FakeAccountsUnit  # noqa: TID252 - tests are no installed package
+from ..unit.fakes import FakeAccountsUnit
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

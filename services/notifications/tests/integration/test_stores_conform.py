@@ -19,7 +19,7 @@ from octoco.ids import new_id
 from octoco.ports import UnitsOfWork
 from octoco.testing import FakeUnitsOfWork
 
-from ..unit.fakes import FakeNotificationsUnit  # noqa: TID252 - tests are no installed package
+from ..unit.fakes import FakeNotificationsUnit
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
