@@ -31,7 +31,8 @@ FLAGS = (
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    chromium, driver = next(filter(None, found), None), shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.fail("Chromium is missing: apt-get install chromium chromium-driver", pytrace=False)
     options = Options()

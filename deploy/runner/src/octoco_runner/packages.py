@@ -31,13 +31,20 @@ class SystemPackage:
     """A program from the distribution, and the Debian/Ubuntu package and service it comes with."""
 
     package: str
-    service: str
+    service: str | None
     find: Callable[[], Path | None]
 
 
 def find_nginx() -> Path | None:
-    found = shutil.which("nginx", path=PROGRAM_PATH)
-    return Path(found) if found else None
+    return _find_one_of("nginx")
+
+
+def find_chromium() -> Path | None:
+    return _find_one_of("chromium", "chromium-browser", "google-chrome")
+
+
+def find_chromedriver() -> Path | None:
+    return _find_one_of("chromedriver")
 
 
 def find_rabbitmq_server() -> Path | None:
@@ -54,6 +61,9 @@ def find_rabbitmq_server() -> Path | None:
 
 NGINX = SystemPackage("nginx", "nginx", find_nginx)
 RABBITMQ = SystemPackage("rabbitmq-server", "rabbitmq-server", find_rabbitmq_server)
+# Only tests look at pages with a browser.
+CHROMIUM = SystemPackage("chromium", None, find_chromium)
+CHROMEDRIVER = SystemPackage("chromium-driver", None, find_chromedriver)
 
 
 def require_packages(wanted: Sequence[SystemPackage], *, say: Callable[[str], None]) -> None:
@@ -73,12 +83,11 @@ def require_packages(wanted: Sequence[SystemPackage], *, say: Callable[[str], No
     if not missing:
         return
     names = [package.package for package in missing]
-    by_hand = "\n".join(
-        [
-            f"    sudo apt-get update && sudo apt-get install -y {' '.join(names)}",
-            f"    sudo systemctl disable --now {' '.join(package.service for package in missing)}",
-        ]
-    )
+    services = [package.service for package in missing if package.service]
+    commands = [f"    sudo apt-get update && sudo apt-get install -y {' '.join(names)}"]
+    if services:
+        commands.append(f"    sudo systemctl disable --now {' '.join(services)}")
+    by_hand = "\n".join(commands)
     prefix = _privileged_prefix()
     if prefix is None or shutil.which("apt-get") is None:
         raise PackagesMissing(
@@ -91,12 +100,18 @@ def require_packages(wanted: Sequence[SystemPackage], *, say: Callable[[str], No
         _apt(prefix, ["update"], by_hand=by_hand, fatal=False)
         _apt(prefix, ["install", "-y", "--no-install-recommends", *names], by_hand=by_hand)
     if Path("/run/systemd/system").is_dir():
-        for package in missing:
-            command = [*prefix, "systemctl", "disable", "--now", package.service]
-            run(command)
+        for service in services:
+            run([*prefix, "systemctl", "disable", "--now", service])
     still = [package.package for package in missing if package.find() is None]
     if still:
         raise PackagesMissing(f"{' and '.join(still)} was installed but its program was not found.")
+
+
+def _find_one_of(*names: str) -> Path | None:
+    for name in names:
+        if found := shutil.which(name, path=PROGRAM_PATH):
+            return Path(found)
+    return None
 
 
 def _privileged_prefix() -> list[str] | None:

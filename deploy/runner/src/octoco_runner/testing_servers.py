@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from octoco_runner.commands import run
-from octoco_runner.errors import RunnerError
+from octoco_runner.errors import PackagesMissing, RunnerError
 from octoco_runner.layout import REPOSITORY, layout_for, state_directory
 from octoco_runner.locking import exclusive
+from octoco_runner.packages import CHROMEDRIVER, CHROMIUM, NGINX, require_packages
 from octoco_runner.ports import free_port
 from octoco_runner.processes import end_processes_of
 from octoco_runner.screen import Screen
@@ -46,6 +47,11 @@ def run_tests(arguments: Sequence[str], *, kind: str, screen: Screen) -> int:
     Returns:
         pytest's exit status.
     """
+    require_packages([NGINX], say=screen.say)
+    try:
+        require_packages([CHROMIUM, CHROMEDRIVER], say=screen.say)
+    except PackagesMissing as missing:
+        screen.warn(f"Tests of pages in a browser will fail. {missing}")
     with testing_servers(kind=kind, screen=screen) as servers:
         # Tests that start the system themselves must not be steered by what steers this run.
         command = [sys.executable, "-m", "pytest", *arguments]
