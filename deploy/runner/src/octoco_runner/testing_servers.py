@@ -14,6 +14,7 @@ from octoco_runner.layout import REPOSITORY, layout_for, state_directory
 from octoco_runner.locking import exclusive
 from octoco_runner.packages import CHROMEDRIVER, CHROMIUM, NGINX, require_packages
 from octoco_runner.ports import free_port
+from octoco_runner.postgresql import CONNECTIONS_MAX
 from octoco_runner.processes import end_processes_of
 from octoco_runner.screen import Screen
 from octoco_runner.server_users import postgresql_user, rabbitmq_user
@@ -161,7 +162,9 @@ def _containers() -> Iterator[TestServers]:
     if not _pulled(testcontainers_config.ryuk_image):
         testcontainers_config.ryuk_disabled = True
     with (
-        PostgresContainer(POSTGRESQL_IMAGE, driver=None) as postgresql,
+        PostgresContainer(POSTGRESQL_IMAGE, driver=None).with_command(
+            f"postgres -c max_connections={CONNECTIONS_MAX}"
+        ) as postgresql,
         RabbitMqContainer(RABBITMQ_IMAGE) as rabbitmq,
     ):
         parameters = rabbitmq.get_connection_params()

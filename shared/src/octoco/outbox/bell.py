@@ -16,6 +16,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 LISTEN_SECONDS: Final = 0.5
 RECONNECT_SECONDS: Final = 1.0
+SILENT_SECONDS: Final = 10.0
 
 
 def channel_of(service: str) -> str:
@@ -26,6 +27,9 @@ def channel_of(service: str) -> str:
 class Bell:
     """Rings for other processes of the same service.
 
+    Its thread and its connection begin with a ring and end after a while of silence, so that
+    nobody has to put it away.
+
     Args:
         url: libpq connection URL.
         service: Whose bell it is.
@@ -33,38 +37,49 @@ class Bell:
 
     def __init__(self, *, url: str, service: str) -> None:
         self._url = url
-        self._channel = channel_of(service)
+        self._service = service
         self._rung = threading.Event()
         self._thread: threading.Thread | None = None
-        self._start_lock = threading.Lock()
+        self._lock = threading.Lock()
 
     def ring(self) -> None:
         """Ring soon; never blocks and never fails."""
-        if self._thread is None:
-            self._start()
         self._rung.set()
-
-    def _start(self) -> None:
-        # Begun at the first ring, so that a process that forks first has it in the child.
-        with self._start_lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
-                self._thread.start()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
+                    self._thread.start()
 
     def _run(self) -> None:
-        connection = None
+        connection: psycopg2.extensions.connection | None = None
         while True:
-            self._rung.wait()
+            if not self._rung.wait(SILENT_SECONDS) and self._may_end():
+                break
             self._rung.clear()
             try:
-                if connection is None:
-                    connection = psycopg2.connect(self._url, connect_timeout=5)
-                    connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+                connection = connection or self._connect()
                 with connection.cursor() as cursor:
-                    cursor.execute(f"NOTIFY {self._channel}")
+                    cursor.execute(f"NOTIFY {channel_of(self._service)}")
             except psycopg2.Error:
+                # Whoever listens also looks by itself; a bell that cannot ring is only slower.
                 connection = None
-                threading.Event().wait(RECONNECT_SECONDS)
+        if connection is not None:
+            connection.close()
+
+    def _may_end(self) -> bool:
+        with self._lock:
+            if self._rung.is_set():
+                return False
+            self._thread = None
+            return True
+
+    def _connect(self) -> psycopg2.extensions.connection:
+        connection = psycopg2.connect(
+            self._url, connect_timeout=5, application_name=f"{self._service}-bell"
+        )
+        connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+        return connection
 
 
 class BellListener:
@@ -78,7 +93,7 @@ class BellListener:
 
     def __init__(self, *, url: str, service: str, on_ring: Callable[[], None]) -> None:
         self._url = url
-        self._channel = channel_of(service)
+        self._service = service
         self._on_ring = on_ring
         self._log = structlog.get_logger("octoco.bell")
 
@@ -92,11 +107,13 @@ class BellListener:
                 stop.wait(RECONNECT_SECONDS)
 
     def _listen(self, stop: threading.Event) -> None:
-        connection = psycopg2.connect(self._url, connect_timeout=5)
+        connection = psycopg2.connect(
+            self._url, connect_timeout=5, application_name=f"{self._service}-bell-listener"
+        )
         try:
             connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
             with connection.cursor() as cursor:
-                cursor.execute(f"LISTEN {self._channel}")
+                cursor.execute(f"LISTEN {channel_of(self._service)}")
             self._on_ring()
             while not stop.is_set():
                 ready, _, _ = select.select([connection], [], [], LISTEN_SECONDS)
