@@ -131,3 +131,19 @@ def test_floats_never_touch_money() -> None:
         if isinstance(node, ast.Name) and node.id == "float"
     ]
     assert floating == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = [
+        f"{name_of(path)}: {target}"
+        for path in tracked("*.md")
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text("utf-8"))
+        if not (path.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_every_member_says_what_it_is_in_a_readme() -> None:
+    manifests = [path for path in tracked("*pyproject.toml") if path.parent != ROOT]
+    assert manifests
+    assert [name_of(path) for path in manifests if not (path.parent / "README.md").exists()] == []

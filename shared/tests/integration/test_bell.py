@@ -12,6 +12,11 @@ from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
 
 
+@pytest.fixture(autouse=True)
+def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.1)
+
+
 @pytest.fixture
 def rings(schema: ProvisionedSchema) -> Iterator[list[int]]:
     heard: list[int] = []
@@ -51,9 +56,8 @@ def test_a_ring_is_heard_and_many_at_once_cost_little(
 
 
 def test_a_bell_that_is_silent_gives_its_connection_back_and_rings_again(
-    rings: list[int], schema: ProvisionedSchema, monkeypatch: pytest.MonkeyPatch
+    rings: list[int], schema: ProvisionedSchema
 ) -> None:
-    monkeypatch.setattr(module, "SILENT_SECONDS", 0.1)
     bell = Bell(url=schema.service_url, service="probe")
     for _ in range(3):
         rings.clear()
