@@ -3,13 +3,15 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
 
 from octoco_runner.errors import RunnerError
 from octoco_runner.layout import Layout
+from octoco_runner.server_users import running_as_root
 
 MARK = "OCTOCO_RUNNER_STATE"
 # These overwrite the memory their environment stands in, so that the mark cannot be read; both
@@ -74,11 +76,45 @@ def _belongs(process: psutil.Process, layout: Layout) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        if process.environ().get(MARK) == str(layout.state):
+        if _environment_of(process).get(MARK) == str(layout.state):
             return True
         if process.name() not in UNMARKED_PROGRAMS:
             return False
-        return Path(process.cwd()).is_relative_to(layout.data)
+        return _working_directory_of(process).is_relative_to(layout.data)
     except (psutil.Error, OSError):
         # Gone meanwhile, or another user's: ours are readable, for we run as root or as their user.
         return False
+
+
+def _environment_of(process: psutil.Process) -> Mapping[str, str]:
+    try:
+        return process.environ()
+    except psutil.AccessDenied:
+        lines = _seen_by_its_own_user(process, "cat", f"/proc/{process.pid}/environ").split("\0")
+        return dict(line.partition("=")[::2] for line in lines)
+
+
+def _working_directory_of(process: psutil.Process) -> Path:
+    try:
+        return Path(process.cwd())
+    except psutil.AccessDenied:
+        return Path(_seen_by_its_own_user(process, "readlink", f"/proc/{process.pid}/cwd").strip())
+
+
+def _seen_by_its_own_user(process: psutil.Process, *command: str) -> str:
+    # In a container root may lack the right to look into other users' processes; the users
+    # themselves have it, and root may become them.
+    if not running_as_root() or process.uids().real == 0:
+        raise psutil.AccessDenied(process.pid)
+    looked = subprocess.run(  # noqa: S603 - the commands are our own
+        command,
+        user=process.uids().real,
+        group=process.gids().real,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if looked.returncode != 0:
+        raise psutil.AccessDenied(process.pid)
+    return looked.stdout
