@@ -98,11 +98,7 @@ def _is_told_of_deposits(person: Person, *, count: int) -> bool:
 
 
 def _ledger_is_sound(system: System) -> bool:
-    environment = dict(os.environ) | {
-        "DATABASE_URL": system.database_url("wallet"),
-        "AMQP_URL": system.environment["AMQP_URL"],
-        "JWKS_URL": f"{system.gateway}/.well-known/jwks.json",
-    }
+    environment = dict(os.environ) | {"DATABASE_URL": system.database_url("wallet")}
     verified = subprocess.run(
         [Path(sys.executable).with_name("wallet"), "ledger", "verify"],
         env=environment,

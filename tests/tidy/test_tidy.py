@@ -3,8 +3,11 @@
 import ast
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -147,3 +150,49 @@ def test_every_member_says_what_it_is_in_a_readme() -> None:
     manifests = [path for path in tracked("*pyproject.toml") if path.parent != ROOT]
     assert manifests
     assert [name_of(path) for path in manifests if not (path.parent / "README.md").exists()] == []
+
+
+def test_every_member_declares_what_it_imports() -> None:
+    # In the shared environment every package can import every other; an image carries what is
+    # declared.
+    distributions = packages_distributions()
+    members = {
+        package.name: {tomllib.loads(manifest.read_text("utf-8"))["project"]["name"]}
+        for manifest in tracked("*pyproject.toml")
+        for package in (manifest.parent / "src").glob("*")
+    }
+    undeclared = []
+    for manifest in tracked("shared/pyproject.toml", "services/*.toml", "deploy/*.toml"):
+        declared = _declared(manifest)
+        for path in sources():
+            if not path.is_relative_to(manifest.parent):
+                continue
+            for name in _imported(path) - set(sys.stdlib_module_names):
+                owners = {_normal(owner) for owner in distributions.get(name, [])}
+                owners |= members.get(name, set())
+                if not owners & declared:
+                    undeclared.append(f"{name_of(path)}: {name}")
+    assert undeclared == []
+
+
+def _declared(manifest: Path) -> set[str]:
+    project = tomllib.loads(manifest.read_text("utf-8"))["project"]
+    needed = [
+        *project["dependencies"],
+        *(name for extra in project.get("optional-dependencies", {}).values() for name in extra),
+    ]
+    return {project["name"], *(_normal(re.split(r"[ \[<>=;~!]", name)[0]) for name in needed)}
+
+
+def _normal(distribution: str) -> str:
+    return distribution.lower().replace("_", "-")
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names

@@ -40,6 +40,11 @@ def current_context() -> WorkContext:
     return _current.get() or WorkContext()
 
 
+def entered_context() -> WorkContext | None:
+    """Return the context of the work under way, or None outside of any."""
+    return _current.get()
+
+
 @contextmanager
 def work_context(context: WorkContext) -> Iterator[None]:
     """Make `context` the current one for the block."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from octoco.context import current_context
+from octoco.context import entered_context
 
 MASK: Final = "[masked]"
 _SECRET_WORDS: Final = (
@@ -70,7 +70,9 @@ def configure_logging(*, service: str, process: str, level: str) -> None:
 def _add_work_ids(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    context = current_context()
+    context = entered_context()
+    if context is None:
+        return event
     event.setdefault("correlation_id", context.correlation_id)
     if context.causation_id:
         event.setdefault("causation_id", context.causation_id)

@@ -43,10 +43,7 @@ class Stage:
         own = dict(os.environ)
         if not command and environment.get("WALLET_DATABASE_URL"):
             command = [str(script("wallet")), "ledger", "verify", "--json"]
-            # The wallet reads all its settings whatever it is asked to do.
             own["DATABASE_URL"] = environment["WALLET_DATABASE_URL"]
-            own["AMQP_URL"] = environment.get("AMQP_URL", "")
-            own["JWKS_URL"] = f"{environment.get('GATEWAY_URL')}/.well-known/jwks.json"
         if not command:
             missing.append("WALLET_DATABASE_URL (or WALLET_LEDGER_VERIFY)")
         if missing:
