@@ -65,6 +65,41 @@ def test_whatever_worker_dies_when_each_cent_arrives_once(
     assert _ledger_is_sound(system)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("server", ["postgres", "beam.smp"])
+def test_a_server_that_dies_while_money_is_on_its_way_delays_it_only(
+    system: System, new_person: Callable[[], Person], server: str
+) -> None:
+    person = new_person()
+    account = person.add_bank_account()
+    person.deposit("100.00")
+    withdrawal = person.withdraw("40.00", account).json()
+    deposits = [person.ask_deposit("10.00") for _ in range(5)]
+    for deposit in deposits[:3]:
+        person.pay(deposit["checkout_url"])
+    _kill_server(system, server)
+    for deposit in deposits[3:]:
+        person.pay(deposit["checkout_url"])
+    for deposit in deposits:
+        person.until_status(deposit["id"], "completed", within_seconds=120)
+    person.until_status(withdrawal["id"], "completed", within_seconds=120)
+    assert person.balance() == ("110.00", "0.00")
+    assert _ledger_is_sound(system)
+
+
+def _kill_server(system: System, name: str) -> None:
+    # PostgreSQL writes over its own environment, but not over its supervisor's.
+    ours = {process.pid for process in _processes_of(system) if process.name() != name}
+    supervised = [
+        process
+        for process in psutil.process_iter(["name", "ppid"])
+        if process.info["name"] == name and process.info["ppid"] in ours
+    ]
+    assert len(supervised) == 1, f"{name}: {supervised}"
+    supervised[0].kill()
+
+
 def _kill_now_and_then(system: System, chance: random.Random, over: threading.Event) -> None:
     while not over.wait(chance.uniform(0.5, 2.0)):
         for pid in _pids_of(system, f"{chance.choice(WORKERS)} worker"):
@@ -75,13 +110,16 @@ def _kill_now_and_then(system: System, chance: random.Random, over: threading.Ev
 
 
 def _pids_of(system: System, words: str) -> list[int]:
-    found = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        environment = process.info["environ"] or {}
-        command = " ".join(process.info["cmdline"] or [])
-        if command.endswith(f"/{words}") and str(system.state) in environment.values():
-            found.append(process.pid)
-    return found
+    found = _processes_of(system)
+    return [one.pid for one in found if " ".join(one.info["cmdline"] or []).endswith(f"/{words}")]
+
+
+def _processes_of(system: System) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if str(system.state) in (process.info["environ"] or {}).values()
+    ]
 
 
 def _is_told_of_deposits(person: Person, *, count: int) -> bool:
