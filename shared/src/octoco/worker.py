@@ -154,6 +154,8 @@ class Worker(Generic[U]):
     ) -> None:
         try:
             loop(stop)
+            if not stop.is_set():
+                raise RuntimeError(f"{name} ended by itself")
         except Exception:  # noqa: BLE001 - half a worker is worse than none: all of it ends
             self._log.exception("worker_part_died", part=name)
             self.failed.set()

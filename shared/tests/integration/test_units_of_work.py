@@ -125,3 +125,47 @@ def _terminate(schema: ProvisionedSchema, pid: int) -> None:
     with admin.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
     admin.close()
+
+
+def test_statements_survive_a_server_that_kills_them_again_and_again(
+    schema: ProvisionedSchema,
+) -> None:
+    # More often than the pool has places: none may be lost.
+    database = Database(schema.service_url, application_name="probe", pool_size=2)
+    over = threading.Event()
+    unexpected: list[Exception] = []
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                database.statement("SELECT pg_sleep(0.001)", {})
+                database.read(lambda c: c.exec_driver_sql("SELECT pg_sleep(0.001)").scalar())
+            except Unavailable:
+                continue
+            except Exception as error:
+                unexpected.append(error)
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    for _ in range(40):
+        _terminate_all(schema, application_name="probe")
+    over.set()
+    for asker in askers:
+        asker.join()
+    assert unexpected == []
+    database.check()
+    database.statement("SELECT 1", {})
+    database.dispose()
+
+
+def _terminate_all(schema: ProvisionedSchema, *, application_name: str) -> None:
+    admin = psycopg2.connect(schema.admin_url)
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
+            " WHERE application_name = %s AND datname = current_database()",
+            (application_name,),
+        )
+    admin.close()

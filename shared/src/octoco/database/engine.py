@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 import sqlalchemy
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -19,6 +20,7 @@ DEADLOCK_DETECTED: Final = "40P01"
 LOCK_NOT_AVAILABLE: Final = "55P03"
 LOST_RACE: Final = frozenset({SERIALIZATION_FAILURE, DEADLOCK_DETECTED})
 
+_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _SESSION_SETTINGS: Final = (
     "-c lock_timeout=5s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s "
     "-c timezone=UTC"
@@ -31,23 +33,18 @@ class Database:
     Args:
         url: libpq connection URL.
         application_name: Seen in pg_stat_activity.
-        pool_size: Most connections held at once.
+        pool_size: Most units at once, and as many single statements beside them.
     """
 
     def __init__(self, url: str, *, application_name: str, pool_size: int = 10) -> None:
-        self._engine = sqlalchemy.create_engine(
-            driver_url(url),
-            isolation_level="SERIALIZABLE",
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=5,
-            # Errors are logged; what was bound to them is other people's data.
-            hide_parameters=True,
-            connect_args={
-                "application_name": application_name,
-                "connect_timeout": 5,
-                "options": _SESSION_SETTINGS,
-            },
+        # Two pools, each of one isolation level for good: a level that is set on a connection is
+        # set back when it is returned, and where the server has gone meanwhile that fails with
+        # the driver's own exception and costs the pool a place.
+        self._engine = _engine(
+            url, "SERIALIZABLE", application_name=application_name, pool_size=pool_size
+        )
+        self._statements = _engine(
+            url, "AUTOCOMMIT", application_name=application_name, pool_size=pool_size
         )
         self._application_name = application_name
 
@@ -102,10 +99,8 @@ class Database:
         for attempt in (1, 2):
             try:
                 with self._engine.connect() as connection:
-                    snapshot = connection.execution_options(
-                        isolation_level="REPEATABLE READ", postgresql_readonly=True
-                    )
-                    return work(snapshot)
+                    connection.exec_driver_sql(_SNAPSHOT)
+                    return work(connection)
             except DBAPIError as error:
                 # The pool may hold a connection from before the server's restart: once more.
                 if not (error.connection_invalidated and attempt == 1):
@@ -127,8 +122,7 @@ class Database:
         """
         for attempt in (1, 2):
             try:
-                with self._engine.connect() as connection:
-                    connection.execution_options(isolation_level="AUTOCOMMIT")
+                with self._statements.connect() as connection:
                     result = connection.execute(sqlalchemy.text(sql), parameters)
                     return result.all() if result.returns_rows else []
             except DBAPIError as error:
@@ -149,6 +143,7 @@ class Database:
     def dispose(self) -> None:
         """Close every idle connection."""
         self._engine.dispose()
+        self._statements.dispose()
 
     def _try(self, work: Callable[[sqlalchemy.Connection], T]) -> T:
         with self._engine.connect() as connection:
@@ -156,32 +151,46 @@ class Database:
 
     def _try_in_queue(self, work: Callable[[sqlalchemy.Connection], T], queue: str) -> T:
         name = f"{self._application_name}:{queue}"
-        with self._engine.connect() as gate:
-            # The lock belongs to the session, so it is taken and given back outside of any unit.
-            gate.execution_options(isolation_level="AUTOCOMMIT")
+        with self._statements.connect() as gate:
+            # The lock belongs to the gate's session, so it is held before BEGIN and after COMMIT.
             gate.execute(
                 sqlalchemy.text("SELECT pg_advisory_lock(hashtextextended(:name, 0))"),
                 {"name": name},
             )
             try:
-                gate.commit()
-                gate.execution_options(isolation_level="SERIALIZABLE")
-                return _commit(gate, work(gate))
+                return self._try(work)
             finally:
-                self._leave_queue(gate, name)
+                _leave_queue(gate, name)
 
-    @staticmethod
-    def _leave_queue(gate: sqlalchemy.Connection, name: str) -> None:
-        try:
-            gate.rollback()
-            gate.execution_options(isolation_level="AUTOCOMMIT")
-            gate.execute(
-                sqlalchemy.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"),
-                {"name": name},
-            )
-        except DBAPIError:
-            # A session that cannot unlock is closed, which unlocks.
-            gate.invalidate()
+
+def _engine(
+    url: str, isolation_level: IsolationLevel, *, application_name: str, pool_size: int
+) -> sqlalchemy.Engine:
+    return sqlalchemy.create_engine(
+        driver_url(url),
+        isolation_level=isolation_level,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        # Errors are logged; what was bound to them is other people's data.
+        hide_parameters=True,
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": 5,
+            "options": _SESSION_SETTINGS,
+        },
+    )
+
+
+def _leave_queue(gate: sqlalchemy.Connection, name: str) -> None:
+    try:
+        gate.execute(
+            sqlalchemy.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"),
+            {"name": name},
+        )
+    except DBAPIError:
+        # A session that cannot unlock is closed, which unlocks.
+        gate.invalidate()
 
 
 class CommitOutcomeUnknown(Unavailable):

@@ -135,6 +135,8 @@ class Executor(Generic[U]):
                     continue
             except Unavailable as error:
                 self._log.warning("intents_wait_for_database", error=str(error))
+            except Exception:  # noqa: BLE001 - a thread that ends here would be missed by nobody
+                self._log.exception("executor_failed")
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
 

@@ -152,7 +152,7 @@ class EventHandling(Generic[U]):
             return self._wait_and_retry(delivery, error, stop)
         except Exception as error:
             log.exception("event_failed")
-            return self._retry_or_die(delivery, error)
+            return self.retry_or_die(delivery, error)
         log.info("event_handled", duplicate=not first_time)
         return Verdict("handled" if first_time else "duplicate")
 
@@ -169,9 +169,10 @@ class EventHandling(Generic[U]):
                 stop.wait(RECONNECT_SECONDS)
         else:
             return Verdict("stopping", move_to=None, reason="stopping")
-        return self._retry_or_die(delivery, error)
+        return self.retry_or_die(delivery, error)
 
-    def _retry_or_die(self, delivery: Delivery, error: Exception) -> Verdict:
+    def retry_or_die(self, delivery: Delivery, error: Exception) -> Verdict:
+        """Send a delivery to the next retry tier, or after the last one to the dead queue."""
         tiers = self._topology.retry_queues
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         if delivery.attempt > len(tiers):
@@ -272,7 +273,12 @@ class Consumer(Generic[U]):
             if stop.is_set():
                 # Not begun: the broker gives it to whoever comes next.
                 continue
-            settle(delivery, self._handling.judge(delivery, stop))
+            try:
+                verdict = self._handling.judge(delivery, stop)
+            except Exception as error:  # noqa: BLE001 - a thread that ends would be missed by nobody
+                self._log.exception("delivery_not_judged")
+                verdict = self._handling.retry_or_die(delivery, error)
+            settle(delivery, verdict)
 
     def _settle_soon(
         self, connection: Any, channel: Any, delivery: Delivery, verdict: Verdict
