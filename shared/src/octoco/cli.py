@@ -51,7 +51,7 @@ def service_commands(
     @group.command(help="Answer HTTP with gunicorn on WEB_HOST:WEB_PORT.")
     def web() -> None:
         read_settings_or_exit(
-            lambda env: (env.int("WEB_PORT"), env.int("WEB_WORKERS", 1), env.int("WEB_THREADS", 8))
+            lambda env: (env.int("WEB_PORT"), env.int("WEB_WORKERS", 1), env.int("WEB_THREADS", 16))
         )
         check_settings()
         environment = dict(os.environ)

@@ -6,6 +6,7 @@ OctocoError
 │   ├── IdempotencyKeyInFlight the key's first request is still running
 │   └── IllegalTransition      the state asked for cannot follow the state that is
 ├── Unavailable                may succeed later (503, bounded retry)
+│   └── NotTried               turned away before anything was tried
 ├── TooEarly                   an event arrived before what it builds on: park it
 └── ConfigurationError         the process must not start
 
@@ -65,6 +66,12 @@ class Unavailable(OctocoError):
         super().__init__(message)
         self.message = message
         self.retry_after_seconds = retry_after_seconds
+
+
+class NotTried(Unavailable):
+    """Turned away before anything was tried, as by an open circuit; it uses up no try."""
+
+    code = "not_tried"
 
 
 class TooEarly(OctocoError):

@@ -1,15 +1,19 @@
 """Intents on real PostgreSQL: performed under a lease, fenced, never lost."""
 
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
 
-from octoco.clock import FixedClock
+from octoco.clock import FixedClock, SystemClock
 from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
-from octoco.errors import Unavailable
+from octoco.errors import NotTried, Unavailable
 from octoco.intents import Again, Done, Intent
 from octoco.intents.executor import LEASE_SECONDS, Executor
+from octoco.testing import eventually
+from octoco.testing.provisions import ProvisionedSchema
 
 Units = PostgresUnitsOfWork[PostgresUnit]
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -131,7 +135,8 @@ def test_an_executor_that_died_is_followed_after_its_lease_and_prepare_runs_agai
 def test_an_executor_that_lost_its_lease_records_nothing(
     perform: Callable[[Scripted], bool], clock: FixedClock, database: Database
 ) -> None:
-    quick = Scripted()
+    # It is not finished, so that the lease alone tells the two apart.
+    quick = Scripted(lambda: Again(reason="not yet", after_seconds=3600))
 
     def overtaken() -> Done:
         clock.advance(timedelta(seconds=LEASE_SECONDS))
@@ -161,3 +166,74 @@ def test_a_hurried_intent_is_due_at_once(
     assert units.run(lambda unit: unit.intents.hurry(kind="probe", subject_id="one"))
     clock.advance(timedelta(days=1))
     assert perform(handler)
+
+
+def test_being_turned_away_untried_uses_up_no_try(
+    perform: Callable[[Scripted], bool], clock: FixedClock
+) -> None:
+    def turned_away() -> Done:
+        raise NotTried("circuit open", retry_after_seconds=10)
+
+    handler = Scripted(turned_away)
+    for _ in range(5):
+        assert perform(handler)
+        clock.advance(timedelta(seconds=16))
+    handler.on_call = Done
+    assert perform(handler)
+    assert handler.steps[-3:] == ["prepare 1", "call", "record"]
+
+
+def test_an_answer_with_a_time_of_its_own_begins_the_counting_anew(
+    perform: Callable[[Scripted], bool], clock: FixedClock
+) -> None:
+    def away() -> Done:
+        raise Unavailable("away")
+
+    handler = Scripted(lambda: Again(reason="still open", after_seconds=30))
+    for _ in range(5):
+        assert perform(handler)
+        clock.advance(timedelta(seconds=30))
+    handler.on_call = away
+    assert perform(handler)
+    clock.advance(timedelta(seconds=10))
+    assert perform(handler), "the first failure waits by the first place of the schedule"
+
+
+def test_an_executors_threads_outlive_whatever_the_database_says(
+    database: Database, units: Units, schema: ProvisionedSchema
+) -> None:
+    handler = Scripted()
+    executor = Executor(
+        database=database, units=units, handlers={"probe": handler}, clock=SystemClock(), threads=2
+    )
+    _allow_writing(schema, allowed=False)
+    stop = threading.Event()
+    running = threading.Thread(target=executor.run, args=(stop,))
+    running.start()
+    try:
+        for _ in range(20):
+            executor.wake()
+            assert not stop.wait(0.02)
+        _allow_writing(schema, allowed=True)
+        units.run(lambda unit: unit.intents.add(kind="probe", subject_id="later"))
+        executor.wake()
+        eventually(lambda: handler.steps == ["prepare 1", "call", "record"], what="the intent")
+    finally:
+        _allow_writing(schema, allowed=True)
+        stop.set()
+        executor.wake()
+        running.join(10)
+
+
+def _allow_writing(schema: ProvisionedSchema, *, allowed: bool) -> None:
+    admin = psycopg2.connect(schema.admin_url)
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(
+            f"ALTER ROLE probe SET default_transaction_read_only = {'off' if allowed else 'on'}"
+        )
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE usename = 'probe'"
+            " AND datname = current_database()"
+        )
+    admin.close()

@@ -3,6 +3,8 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar
@@ -15,8 +17,10 @@ from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.errors import Refusal, TooEarly
 from octoco.events import Event
 from octoco.messaging.contracts import Contracts
+from octoco.messaging.publisher import ConfirmedPublisher, Fate, _Batch
 from octoco.messaging.topology import Topology
-from octoco.messaging.wire import to_properties
+from octoco.messaging.wire import from_properties, to_properties
+from octoco.outbox.relay import Relay
 from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
 from octoco.worker import Worker, WorkerParts
@@ -109,22 +113,109 @@ def announce(units: Units, *messages: Happened) -> None:
         units.run(partial(_add, message))
 
 
-def test_messages_of_one_aggregate_arrive_in_order_and_leave_the_outbox(
+def test_messages_are_all_handled_and_leave_the_outbox(
     units: Units, run_probe: Callable[..., Probe]
 ) -> None:
-    order: list[int] = []
-    gate = threading.Lock()
-
-    def handler(unit: PostgresUnit, event: Event) -> None:
-        store_effect(unit, event)
-        with gate:
-            order.append(event.data["n"])
-
     announce(units, *(Happened("one", n) for n in range(20)))
-    probe = run_probe(handler)
+    probe = run_probe()
     eventually(lambda: len(probe.effects()) == 20, what="twenty effects")
     assert sorted(probe.effects()) == list(range(20))
     eventually(lambda: probe.waiting("outbox") == 0, what="an empty outbox")
+
+
+def test_messages_of_one_aggregate_reach_the_broker_in_order(
+    units: Units,
+    schema: ProvisionedSchema,
+    amqp_url: str,
+    topology_of: Callable[..., Topology],
+) -> None:
+    topology = topology_of("probe")
+    announce(units, *(Happened(f"aggregate {n % 3}", n) for n in range(30)))
+    publisher = ConfirmedPublisher(url=amqp_url, exchange=topology.exchange_name)
+    relay = Relay(url=schema.service_url, service="probe", publisher=publisher)
+    outbox = psycopg2.connect(schema.service_url)
+    outbox.autocommit = True
+    with contextlib.closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        channel = connection.channel()
+        topology.declare(channel, [EVENT_TYPE])
+        while relay.relay_once(outbox):
+            continue
+        arrived = []
+        while (found := channel.basic_get(topology.queue, auto_ack=True))[0] is not None:
+            arrived.append(from_properties(found[1], found[2]))
+    publisher.close()
+    outbox.close()
+    for aggregate in range(3):
+        numbers = [e.data["n"] for e in arrived if e.aggregate_id == f"aggregate {aggregate}"]
+        assert numbers == list(range(aggregate, 30, 3))
+
+
+def test_only_one_connection_leads_the_relay(schema: ProvisionedSchema, amqp_url: str) -> None:
+    relay = Relay(
+        url=schema.service_url,
+        service="probe",
+        publisher=ConfirmedPublisher(url=amqp_url, exchange="none"),
+    )
+    first, second = (psycopg2.connect(schema.service_url) for _ in range(2))
+    first.autocommit = second.autocommit = True
+    assert relay._take_lead(first)
+    assert not relay._take_lead(second)
+    first.close()
+    eventually(lambda: relay._take_lead(second), what="the second leads")
+    second.close()
+
+
+def test_a_deleted_queue_is_declared_again_and_what_was_announced_arrives(
+    units: Units, run_probe: Callable[..., Probe]
+) -> None:
+    probe = run_probe()
+    announce(units, Happened("one", 1))
+    eventually(lambda: probe.effects() == [1], what="the first effect")
+    with contextlib.closing(pika.BlockingConnection(pika.URLParameters(probe.amqp_url))) as c:
+        c.channel().queue_delete(probe.topology.queue)
+    announce(units, Happened("two", 2))
+    eventually(lambda: probe.effects() == [1, 2], within_seconds=20, what="the second effect")
+
+
+def test_headers_that_make_no_sense_stop_nobody(
+    units: Units, run_probe: Callable[..., Probe]
+) -> None:
+    probe = run_probe()
+    with contextlib.closing(pika.BlockingConnection(pika.URLParameters(probe.amqp_url))) as c:
+        for attempt in ("abc", -5, None, {"x": 1}, "abc", "abc", "abc", "abc"):
+            properties = pika.BasicProperties(headers={"x-octoco-attempt": attempt})
+            c.channel().basic_publish(
+                probe.topology.exchange_name, EVENT_TYPE, b"garbage", properties
+            )
+    announce(units, Happened("one", 1))
+    eventually(lambda: probe.effects() == [1], what="the effect")
+    eventually(lambda: probe.depth(probe.topology.dead_queue) == 8, what="eight dead messages")
+
+
+def test_confirms_of_a_connection_given_up_settle_nothing_of_the_next(
+    amqp_url: str, topology_of: Callable[..., Topology]
+) -> None:
+    topology = topology_of("probe")
+    with contextlib.closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        topology.declare(connection.channel(), [EVENT_TYPE])
+    publisher = ConfirmedPublisher(url=amqp_url, exchange=topology.exchange_name)
+    event = Event("msg_a", EVENT_TYPE, "probe", "one", _now(), {"n": 1}, correlation_id="c")
+    assert publisher.publish([event]) == [Fate.CONFIRMED]
+    old = publisher._link
+    assert old is not None
+    publisher.close()
+    assert publisher.publish([replace(event, id="msg_b")]) == [Fate.CONFIRMED]
+    new = publisher._link
+    assert new is not None
+    assert new is not old
+    waiting = _Batch([replace(event, id="msg_c")], Future())
+    new._batch, new._in_flight = waiting, {2: 0}
+    late = pika.frame.Method(1, pika.spec.Basic.Ack(delivery_tag=2, multiple=True))
+    old._on_confirm(late)
+    assert not waiting.done.done()
+    new._on_confirm(late)
+    assert waiting.done.result(0) == [Fate.CONFIRMED]
+    publisher.close()
 
 
 def test_the_same_message_twice_has_one_effect(

@@ -105,6 +105,27 @@ def test_a_key_used_fifty_times_at_once_has_one_effect(units: Units, database: D
     assert count(database, "effects") == 1
 
 
+def test_a_key_whose_first_request_is_still_running_is_in_flight(units: Units) -> None:
+    claimed, go_on = threading.Event(), threading.Event()
+
+    def first(unit: PostgresUnit) -> None:
+        unit.idempotency_keys.claim(user_id="usr_1", key="k", request_hash="h")
+        claimed.set()
+        assert go_on.wait(10)
+
+    running = threading.Thread(target=units.run, args=(first,))
+    running.start()
+    assert claimed.wait(10)
+    try:
+        with pytest.raises(IdempotencyKeyInFlight):
+            units.run(
+                lambda u: u.idempotency_keys.claim(user_id="usr_1", key="k", request_hash="h")
+            )
+    finally:
+        go_on.set()
+        running.join()
+
+
 def test_a_key_with_another_request_is_refused(units: Units) -> None:
     def first(unit: PostgresUnit) -> None:
         unit.idempotency_keys.claim(user_id="usr_1", key="k", request_hash="one")
@@ -142,7 +163,7 @@ def test_statements_survive_a_server_that_kills_them_again_and_again(
                 database.read(lambda c: c.exec_driver_sql("SELECT pg_sleep(0.001)").scalar())
             except Unavailable:
                 continue
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not be
                 unexpected.append(error)
 
     askers = [threading.Thread(target=ask) for _ in range(2)]

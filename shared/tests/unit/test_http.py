@@ -167,6 +167,7 @@ def test_a_good_request_makes_the_thing_once(client: FlaskClient, unit: Unit) ->
         ({"amount": 10.0}, 422, "invalid_request"),
         ({"amount": 10}, 422, "invalid_request"),
         ({"amount": None}, 422, "invalid_request"),
+        ('{"amount": ' + "9" * 10_000 + "}", 400, "malformed_json"),
         ('{"amount": NaN}', 422, "invalid_request"),
         ({"amount": "10.00", "note": "\x00"}, 422, "invalid_request"),
         ('{"amount": "10.00", "note": "\\ud800"}', 422, "invalid_request"),

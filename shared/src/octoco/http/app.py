@@ -23,6 +23,11 @@ from octoco.telemetry.health import readiness_body
 from octoco.telemetry.metrics import HTTP_SECONDS, exposition
 
 BODY_BYTES_MAX: Final = 1024 * 1024
+# More than the gateway lets through.
+DISCARDED_BYTES_MAX: Final = 4 * 1024 * 1024
+_DISCARD_BYTES: Final = 64 * 1024
+# Python refuses to read integers beyond a few thousand digits, and not as malformed JSON.
+_ENDLESS_NUMBER: Final = re.compile(rb"[0-9]{4000}")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PROBES: Final = ("/health/", "/metrics")
@@ -141,9 +146,11 @@ def _install_frame(app: Flask, parts: HttpParts) -> None:
         g.frame = work_context(context)
         g.frame.__enter__()
         _check_content_type(parts.raw_body_paths)
+        _check_numbers()
 
     @app.after_request
     def finish(response: Response) -> Response:
+        _read_to_the_end()
         response.headers["X-Request-Id"] = g.get("request_id", "")
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -166,6 +173,20 @@ def _check_content_type(raw_body_paths: frozenset[str]) -> None:
     )
     if request.url_rule is not None and has_body and not request.is_json:
         raise Problem(415, "unsupported_media_type", "Send the body as application/json.")
+
+
+def _read_to_the_end() -> None:
+    # An answer that leaves a body unread makes the server close the connection on the gateway,
+    # which then has a 502 for this client or for the next one on that connection.
+    unread = request.environ["wsgi.input"]
+    for _ in range(DISCARDED_BYTES_MAX // _DISCARD_BYTES):
+        if not unread.read(_DISCARD_BYTES):
+            return
+
+
+def _check_numbers() -> None:
+    if request.is_json and _ENDLESS_NUMBER.search(request.get_data()):
+        raise Problem(400, "malformed_json", "The body holds a number of absurd length.")
 
 
 def _observe(log: Any, response: Response) -> None:

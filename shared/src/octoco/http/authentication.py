@@ -25,7 +25,7 @@ AUDIENCE: Final = "octoco"
 ALGORITHMS: Final = ("EdDSA", "RS256")
 KEYS_FRESH_SECONDS: Final = 300.0
 # A flood of made-up key ids must not become a flood of requests to accounts.
-FETCH_PAUSE_SECONDS: Final = 5.0
+FETCH_PAUSE_SECONDS: Final = 2.0
 FETCH_TIMEOUT_SECONDS: Final = 3.0
 
 
@@ -52,31 +52,43 @@ class JwksKeys:
         self._url = url
         self._keys: dict[str, Any] = {}
         self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
         self._lock = threading.Lock()
         self._log = structlog.get_logger("octoco.jwks")
 
     def find(self, kid: str) -> Any | None:
         age_seconds = time.monotonic() - self._fetched_at
-        if age_seconds > KEYS_FRESH_SECONDS or (
-            kid not in self._keys and age_seconds > FETCH_PAUSE_SECONDS
-        ):
-            self._fetch()
+        if kid not in self._keys:
+            self._fetch(wait=True)
+        elif age_seconds > KEYS_FRESH_SECONDS:
+            # One request reads the keys again; the others go on with those in hand.
+            self._fetch(wait=False)
+        if not self._keys:
+            raise Unavailable("Tokens cannot be checked right now.")
         return self._keys.get(kid)
 
-    def _fetch(self) -> None:
-        with self._lock:
-            if time.monotonic() - self._fetched_at <= FETCH_PAUSE_SECONDS:
+    def _fetch(self, *, wait: bool) -> None:
+        if time.monotonic() - self._tried_at <= FETCH_PAUSE_SECONDS:
+            return
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
+            if time.monotonic() - self._tried_at <= FETCH_PAUSE_SECONDS:
                 return
-            try:
-                answer = requests.get(self._url, timeout=FETCH_TIMEOUT_SECONDS)
-                answer.raise_for_status()
-                key_set = jwt.PyJWKSet.from_dict(answer.json())
-            except (requests.RequestException, ValueError, jwt.PyJWTError) as error:
-                self._log.warning("jwks_not_read", error=type(error).__name__)
-                if not self._keys:
-                    raise Unavailable("Tokens cannot be checked right now.") from error
-            else:
-                self._keys = {key.key_id: key.key for key in key_set.keys if key.key_id}
+            self._read()
+            self._tried_at = time.monotonic()
+        finally:
+            self._lock.release()
+
+    def _read(self) -> None:
+        try:
+            answer = requests.get(self._url, timeout=FETCH_TIMEOUT_SECONDS)
+            answer.raise_for_status()
+            key_set = jwt.PyJWKSet.from_dict(answer.json())
+        except (requests.RequestException, ValueError, jwt.PyJWTError) as error:
+            self._log.warning("jwks_not_read", error=type(error).__name__)
+        else:
+            self._keys = {key.key_id: key.key for key in key_set.keys if key.key_id}
             self._fetched_at = time.monotonic()
 
 

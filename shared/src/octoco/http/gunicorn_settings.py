@@ -8,8 +8,12 @@ from prometheus_client import multiprocess
 bind = f"{os.environ.get('WEB_HOST', '127.0.0.1')}:{os.environ['WEB_PORT']}"
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS", "1"))
-threads = int(os.environ.get("WEB_THREADS", "8"))
+threads = int(os.environ.get("WEB_THREADS", "16"))
 timeout = 30
+# The gateway's limits come first, and its answers are problems.
+limit_request_line = 0
+limit_request_fields = 1000
+limit_request_field_size = 0
 graceful_timeout = 20
 keepalive = 75
 # Requests are logged by the application, as JSON and without query strings.

@@ -1,5 +1,6 @@
 """The executor: performs intents under a lease, with no unit of work open during a call."""
 
+import random
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,7 +12,7 @@ from octoco.clock import Clock
 from octoco.context import WorkContext, new_traceparent, work_context
 from octoco.database.engine import Database
 from octoco.database.units import PostgresUnit
-from octoco.errors import OctocoError, Unavailable
+from octoco.errors import NotTried, OctocoError, Unavailable
 from octoco.intents.intent import Again, Done, Intent, IntentHandler
 from octoco.ports import UnitsOfWork
 from octoco.telemetry.metrics import INTENTS_PERFORMED
@@ -43,7 +44,8 @@ _FINISH = """
     WHERE kind = %(kind)s AND subject_id = %(subject_id)s
 """
 _RESCHEDULE = """
-    UPDATE intents SET due_at = %(due_at)s, leased_until = NULL, last_reason = %(reason)s
+    UPDATE intents SET due_at = %(due_at)s, leased_until = NULL, attempts = %(attempts)s,
+        last_reason = %(reason)s
     WHERE kind = %(kind)s AND subject_id = %(subject_id)s
 """
 
@@ -147,14 +149,22 @@ class Executor(Generic[U]):
             outcome = "done" if isinstance(verdict, Done) else "again"
         except _LeaseLost:
             outcome = "lease_lost"
+        except NotTried as error:
+            outcome = "not_tried"
+            # Spread, so that what waited does not all come back in one moment.
+            seconds = error.retry_after_seconds * random.uniform(1.0, 1.5)
+            again = Again(reason=f"{error.code}: {error.message}", after_seconds=seconds)
+            self._postpone(intent, again, lease=lease, attempts=intent.attempt - 1)
         except Unavailable as error:
             outcome = "unavailable"
-            self._postpone(intent, lease=lease, reason=f"{error.code}: {error.message}")
+            again = Again(reason=f"{error.code}: {error.message}")
+            self._postpone(intent, again, lease=lease, attempts=intent.attempt)
         except Exception as error:
             # A bug must not lose the intent: it stays due on its schedule, and it rings.
             outcome = "failed"
             log.exception("intent_failed")
-            self._postpone(intent, lease=lease, reason=f"bug: {type(error).__name__}")
+            again = Again(reason=f"bug: {type(error).__name__}")
+            self._postpone(intent, again, lease=lease, attempts=intent.attempt)
         INTENTS_PERFORMED.labels(kind=intent.kind, outcome=outcome).inc()
         log.info("intent_performed", outcome=outcome)
 
@@ -188,7 +198,9 @@ class Executor(Generic[U]):
         if row is None:
             raise _LeaseLost(f"{intent.kind} {intent.subject_id}")
 
-    def _settle(self, unit: U, intent: Intent, verdict: Done | Again) -> None:
+    def _settle(
+        self, unit: U, intent: Intent, verdict: Done | Again, *, attempts: int | None = None
+    ) -> None:
         identity: dict[str, Any] = {"kind": intent.kind, "subject_id": intent.subject_id}
         now = self._clock.now()
         if isinstance(verdict, Done):
@@ -197,15 +209,25 @@ class Executor(Generic[U]):
         seconds = verdict.after_seconds
         if seconds is None:
             seconds = self._scheduled_seconds(intent)
+            attempts = intent.attempt if attempts is None else attempts
+        elif attempts is None:
+            # An answer with a time of its own is no failure: the next failure is the first one.
+            attempts = 0
         due_at = now + timedelta(seconds=seconds)
         unit.connection.exec_driver_sql(
-            _RESCHEDULE, {**identity, "due_at": due_at, "reason": verdict.reason[:500]}
+            _RESCHEDULE,
+            {
+                **identity,
+                "due_at": due_at,
+                "attempts": attempts,
+                "reason": verdict.reason[:500],
+            },
         )
 
-    def _postpone(self, intent: Intent, *, lease: int, reason: str) -> None:
+    def _postpone(self, intent: Intent, again: Again, *, lease: int, attempts: int) -> None:
         def work(unit: U) -> None:
             self._fence(unit, intent, lease=lease)
-            self._settle(unit, intent, Again(reason=reason))
+            self._settle(unit, intent, again, attempts=attempts)
 
         try:
             self._units.run(work)

@@ -18,7 +18,8 @@ class Intent:
         kind: Which handler performs it.
         subject_id: What it is for.
         data: What was stored with it.
-        attempt: Which try this is, from 1; a try whose process died counts.
+        attempt: Which try this is since the last answer that named its own time, from 1; a try
+            whose process died counts.
         created_at: When it was stored, UTC.
         due_at: When this try was due, UTC.
     """
@@ -41,7 +42,8 @@ class Again:
     """The intent is to be performed again.
 
     Args:
-        after_seconds: How long to wait; the handler's own schedule if None.
+        after_seconds: How long to wait, which begins the counting of tries anew; None waits by
+            the handler's schedule.
         reason: Why, for the operator; no secrets.
     """
 

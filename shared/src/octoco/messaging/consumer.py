@@ -48,8 +48,9 @@ class Delivery:
 
     @property
     def attempt(self) -> int:
-        """Which try this is, from 1."""
-        return int((self.properties.headers or {}).get(ATTEMPT_HEADER, 0)) + 1
+        """Which try this is, from 1; a header that is no number counts as none."""
+        made = (self.properties.headers or {}).get(ATTEMPT_HEADER)
+        return made + 1 if isinstance(made, int) and made >= 0 else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +243,9 @@ class Consumer(Generic[U]):
             self._topology.declare(channel, self._handling.event_types)
             channel.confirm_delivery()
             channel.basic_qos(prefetch_count=self._threads * 2)
+            # A queue that is deleted or loses its leader ends the consumer, and only says so here.
+            lost_queue = threading.Event()
+            channel.add_on_cancel_callback(lambda _: lost_queue.set())
             channel.basic_consume(
                 self._topology.queue, partial(self._on_delivery, connection), auto_ack=False
             )
@@ -249,6 +253,8 @@ class Consumer(Generic[U]):
             self._log.info("consuming", queue=self._topology.queue)
             while not stop.is_set():
                 connection.process_data_events(time_limit=POLL_SECONDS)
+                if lost_queue.is_set():
+                    raise pika.exceptions.ConsumerCancelled
             self._finish_in_hand(connection, handlers)
         finally:
             if connection.is_open:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -11,13 +12,13 @@ from typing import Any, Final
 
 import pika
 import pika.exceptions
-import structlog
 
 from octoco.errors import Unavailable
 from octoco.events import Event
 from octoco.messaging.wire import to_properties
 
 CONNECT_SECONDS: Final = 10.0
+CLOSE_SECONDS: Final = 5.0
 
 
 class BrokerUnavailable(Unavailable):
@@ -52,8 +53,8 @@ class _Batch:
 class ConfirmedPublisher:
     """Publishes batches persistent and mandatory; one at a time, from one thread at a time.
 
-    pika's connection lives in a thread of its own. The broker answers a message that no queue
-    takes with a return first and a confirm after it, so a fate is final with its confirm.
+    The broker answers a message that no queue takes with a return first and a confirm after it,
+    so a fate is final with its confirm.
 
     Args:
         url: AMQP URL.
@@ -63,14 +64,7 @@ class ConfirmedPublisher:
     def __init__(self, *, url: str, exchange: str) -> None:
         self._parameters = pika.URLParameters(url)
         self._exchange = exchange
-        self._thread: threading.Thread | None = None
-        self._connection: Any = None
-        self._channel: Any = None
-        self._ready: Future[None] = Future()
-        self._batch: _Batch | None = None
-        self._in_flight: dict[int, int] = {}
-        self._next_tag = 1
-        self._log = structlog.get_logger("octoco.publisher")
+        self._link: _Link | None = None
 
     def publish(self, events: Sequence[Event], *, timeout_seconds: float = 30.0) -> list[Fate]:
         """Publish all events, all in flight at once, and wait until each one's fate is known.
@@ -83,38 +77,38 @@ class ConfirmedPublisher:
         """
         if not events:
             return []
-        self._connect()
-        batch = _Batch(events, Future())
+        if self._link is None or not self._link.is_usable:
+            self.close()
+            self._link = _Link(self._parameters, self._exchange)
         try:
-            self._connection.ioloop.add_callback_threadsafe(partial(self._send, batch))
-            return batch.done.result(timeout_seconds)
-        except FutureTimeout as error:
+            return self._link.publish(events, timeout_seconds=timeout_seconds)
+        except BrokerUnavailable:
             self.close()
-            raise BrokerUnavailable("RabbitMQ has not confirmed in time.") from error
-        except pika.exceptions.AMQPError as error:
-            self.close()
-            raise BrokerUnavailable("The connection to RabbitMQ broke.") from error
+            raise
 
     def close(self) -> None:
         """End the connection; the next publish makes a new one."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        connection = self._connection
-        try:
-            connection.ioloop.add_callback_threadsafe(partial(_close, connection))
-        except Exception:  # noqa: BLE001 - a loop that has ended needs no closing
-            self._log.debug("publisher_already_closed")
-        thread.join(CONNECT_SECONDS)
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
 
-    def _connect(self) -> None:
-        if self._thread is not None and self._thread.is_alive() and self._ready.done():
-            return
-        self.close()
-        self._ready = Future()
-        self._batch, self._in_flight, self._next_tag = None, {}, 1
+
+class _Link:
+    """One connection in a thread of its own, with all that is known of what it carries.
+
+    Delivery tags begin anew with each connection. A connection that is given up may still hear
+    from the broker; what it hears then settles its own batch only, which nobody waits for.
+    """
+
+    def __init__(self, parameters: pika.URLParameters, exchange: str) -> None:
+        self._exchange = exchange
+        self._channel: Any = None
+        self._ready: Future[None] = Future()
+        self._batch: _Batch | None = None
+        self._in_flight: dict[int, int] = {}
+        self._next_tag = 1
         self._connection = pika.SelectConnection(
-            self._parameters,
+            parameters,
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_lost,
             on_close_callback=self._on_lost,
@@ -123,11 +117,27 @@ class ConfirmedPublisher:
             target=_run_loop, args=(self._connection.ioloop,), name="publisher", daemon=True
         )
         self._thread.start()
+
+    @property
+    def is_usable(self) -> bool:
+        return self._thread.is_alive() and bool(self._connection.is_open)
+
+    def publish(self, events: Sequence[Event], *, timeout_seconds: float) -> list[Fate]:
+        batch = _Batch(events, Future())
         try:
             self._ready.result(CONNECT_SECONDS)
-        except (FutureTimeout, pika.exceptions.AMQPError) as error:
-            self.close()
-            raise BrokerUnavailable("RabbitMQ is not available.") from error
+            self._connection.ioloop.add_callback_threadsafe(partial(self._send, batch))
+            return batch.done.result(timeout_seconds)
+        except FutureTimeout as error:
+            raise BrokerUnavailable("RabbitMQ has not answered in time.") from error
+        except pika.exceptions.AMQPError as error:
+            raise BrokerUnavailable("The connection to RabbitMQ broke.") from error
+
+    def close(self) -> None:
+        with suppress(Exception):
+            # A loop that has ended takes no callback and needs none.
+            self._connection.ioloop.add_callback_threadsafe(partial(_close, self._connection))
+        self._thread.join(CLOSE_SECONDS)
 
     def _on_open(self, connection: Any) -> None:
         connection.channel(on_open_callback=self._on_channel)
@@ -175,12 +185,11 @@ class ConfirmedPublisher:
 
     def _on_channel_lost(self, _channel: Any, reason: Exception) -> None:
         self._fail(reason)
-        if self._connection is not None and self._connection.is_open:
+        if self._connection.is_open:
             self._connection.close()
 
     def _on_lost(self, connection: Any, reason: Exception | str) -> None:
-        error = reason if isinstance(reason, Exception) else None
-        self._fail(error or pika.exceptions.AMQPConnectionError(str(reason)))
+        self._fail(reason if isinstance(reason, Exception) else ConnectionError(str(reason)))
         connection.ioloop.stop()
 
     def _fail(self, error: Exception) -> None:

@@ -35,11 +35,13 @@ class Status(StrEnum):
 
 _S = Status
 
-# Money that came in is never refused: a deposit that ended without money may still complete.
+# Money that came in is never refused: a deposit that ended without money may still complete. One
+# that was paid with other money than was asked for waits in review for an operator.
 LEGAL_MOVES: Final[Mapping[TransactionKind, TransitionTable[Status]]] = {
     TransactionKind.DEPOSIT: TransitionTable(
         {
-            _S.PENDING: {_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.EXPIRED},
+            _S.PENDING: {_S.COMPLETED, _S.REVIEW, _S.FAILED, _S.CANCELLED, _S.EXPIRED},
+            _S.REVIEW: {_S.COMPLETED, _S.FAILED},
             _S.FAILED: {_S.COMPLETED},
             _S.CANCELLED: {_S.COMPLETED},
             _S.EXPIRED: {_S.COMPLETED},

@@ -115,7 +115,11 @@ def _suspend(
         )
     )
     if transaction is not None:
-        transaction.note(at=at, cause="money_suspended", detail=code)
+        if transaction.status is Status.PENDING:
+            transaction.move_to(Status.REVIEW, at=at, cause="money_suspended", reason_code=code)
+            DEPOSIT_SAGA.end(transaction, at=at)
+        else:
+            transaction.note(at=at, cause="money_suspended", detail=code)
         unit.transactions.save(transaction)
     unit.operator_cases.open(
         OperatorCase(

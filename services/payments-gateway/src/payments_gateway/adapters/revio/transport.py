@@ -15,7 +15,7 @@ import structlog
 import tenacity
 from requests.auth import AuthBase
 
-from octoco.errors import Unavailable
+from octoco.errors import NotTried, Unavailable
 from payments_gateway.adapters.metrics import (
     PROVIDER_CALLS,
     PROVIDER_CIRCUIT_OPEN,
@@ -140,7 +140,7 @@ class RevioTransport:
     def _perform_once(self, call: Call) -> Any:
         if call.guarded and not self._breaker.allows():
             PROVIDER_CALLS.labels(operation=call.operation, outcome="circuit_open").inc()
-            raise Unavailable("The provider is not asked at the moment.", retry_after_seconds=15)
+            raise NotTried("The provider is not asked at the moment.", retry_after_seconds=15)
         began = time.perf_counter()
         outcome = "bug"
         try:

@@ -1,6 +1,7 @@
 """RFC 7240 `Prefer: wait=N`: how long a client would rather wait than ask again."""
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +12,11 @@ from wallet.domain.transactions import Status, Transaction
 
 WAIT_SECONDS_DEFAULT: Final = 2
 WAIT_SECONDS_MAX: Final = 10
+# A request that waits keeps a thread. Most threads stay free for everybody else, also while
+# checkouts are slow to open: who finds no seat is answered at once and told where to look.
+SEATS: Final = 3
 _LOOK_EVERY_SECONDS: Final = 0.05
+_seats = threading.BoundedSemaphore(SEATS)
 _WAIT: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
 
@@ -24,7 +29,8 @@ def preferred_wait_seconds() -> int:
 def wait_for_checkout(look: Callable[[], Transaction], *, seconds: float) -> Transaction:
     """Look at a deposit again and again until it can be paid or has ended.
 
-    No unit of work is open while it waits, and no lock is held.
+    No unit of work is open while it waits, and no lock is held. At most `SEATS` requests of a
+    process wait at a time; any other has one look.
 
     Args:
         look: Reads the deposit in a unit of its own.
@@ -33,12 +39,17 @@ def wait_for_checkout(look: Callable[[], Transaction], *, seconds: float) -> Tra
     Returns:
         The deposit as it was last seen.
     """
-    deadline = time.monotonic() + seconds
-    while True:
-        deposit = look()
-        if has_answer(deposit) or time.monotonic() >= deadline:
-            return deposit
-        time.sleep(_LOOK_EVERY_SECONDS)
+    deposit = look()
+    if has_answer(deposit) or not _seats.acquire(blocking=False):
+        return deposit
+    try:
+        deadline = time.monotonic() + seconds
+        while not has_answer(deposit) and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_SECONDS)
+            deposit = look()
+        return deposit
+    finally:
+        _seats.release()
 
 
 def has_answer(deposit: Transaction) -> bool:
