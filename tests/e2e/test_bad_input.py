@@ -196,3 +196,29 @@ def test_problems_are_counted(somebody: Person, system: System) -> None:
 def _wallet_metrics(system: System) -> str:
     port = 8102 + int(system.gateway.rsplit(":", 1)[1]) - 8080
     return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+
+
+def test_a_large_body_that_is_refused_harms_nobody(somebody: Person) -> None:
+    # A service that answered without reading the body would make the gateway answer 502, to this
+    # client or to another one.
+    large = b"x" * 900_000
+    for _ in range(40):
+        answer = requests.post(
+            f"{somebody.gateway}/v1/deposits",
+            data=large,
+            headers={"Content-Type": "application/json"},
+            timeout=10,
+        )
+        assert_problem(answer, 401)
+        assert somebody.get("/v1/balance").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/auth/login", "/v1/deposits"])
+def test_a_number_of_absurd_length_is_malformed(somebody: Person, path: str) -> None:
+    answer = somebody.send(
+        "POST",
+        path,
+        data='{"email": ' + "9" * 10_000 + "}",
+        headers={"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())},
+    )
+    assert_problem(answer, 400, "malformed_json")

@@ -1,6 +1,7 @@
 """Deposits and withdrawals through the gateway, with everything that goes wrong on the way."""
 
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -96,6 +97,9 @@ def test_another_amount_than_asked_goes_to_suspense_and_never_to_the_user(
     )
     _until_suspended(system, "69.00", purchase_of(asked))
     assert person.balance() == ("0.00", "0.00")
+    # Money is there and a person decides: nothing the user could cancel any more.
+    assert person.transaction(asked["id"])["status"] == "review"
+    assert person.post(f"/v1/deposits/{asked['id']}/cancel").status_code == 409
 
 
 def test_money_for_an_unknown_purchase_goes_to_suspense_and_blocks_nothing(
@@ -218,3 +222,22 @@ def _until_suspended(system: System, amount: str, purchase: str) -> None:
             connection.close()
 
     eventually(found, within_seconds=40, what=f"{amount} in suspense")
+
+
+def test_slow_checkouts_leave_the_rest_of_the_wallet_quick(person: Person) -> None:
+    person.control("outage", {"on": True})
+    try:
+        body = {"amount": "10.00", "currency": "ZAR"}
+        headers = {"Prefer": "wait=10"}
+
+        def ask(_: int) -> int:
+            key = {"Idempotency-Key": str(uuid.uuid4()), **headers}
+            return person.send("POST", "/v1/deposits", json=body, headers=key).status_code
+
+        with ThreadPoolExecutor(20) as pool:
+            asked = [pool.submit(ask, number) for number in range(20)]
+            eventually(lambda: sum(one.done() for one in asked) >= 15, what="most answered at once")
+            assert person.get("/v1/balance").elapsed.total_seconds() < 5
+            assert {one.result() for one in asked} == {202}
+    finally:
+        person.control("outage", {"on": False})

@@ -252,12 +252,14 @@ def test_a_large_body_without_its_length_is_refused(gateway: Gateway) -> None:
     check_problem(response, 413, "body_too_large")
 
 
-def test_a_webhook_may_be_larger_than_other_bodies(gateway: Gateway) -> None:
-    body = b"x" * 1_500_000
+def test_a_webhook_may_be_as_large_as_the_service_takes_and_no_larger(gateway: Gateway) -> None:
+    body = b"x" * 1024 * 1024
 
     response = requests.post(f"{gateway.url}/webhooks/revio", data=body, timeout=10)
-
     assert response.json()["bytes"] == len(body)
+
+    response = requests.post(f"{gateway.url}/webhooks/revio", data=body + b"x", timeout=10)
+    check_problem(response, 413, "body_too_large")
 
 
 def test_a_service_that_is_away_is_a_bad_gateway(gateway: Gateway) -> None:

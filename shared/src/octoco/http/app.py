@@ -27,7 +27,7 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 DISCARDED_BYTES_MAX: Final = 4 * 1024 * 1024
 _DISCARD_BYTES: Final = 64 * 1024
 # Python refuses to read integers beyond a few thousand digits, and not as malformed JSON.
-_ENDLESS_NUMBER: Final = re.compile(rb"[0-9]{4000}")
+_ENDLESS_NUMBER: Final = re.compile(rb"(?:^|[:\[,\s])-?[0-9]{4000}")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PROBES: Final = ("/health/", "/metrics")
