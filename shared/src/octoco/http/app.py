@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ import structlog
 from flask import Flask, Response, g, jsonify, request
 from flask_smorest import Api, Blueprint
 from prometheus_client import CONTENT_TYPE_LATEST
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
+from werkzeug.wsgi import get_input_stream
 
 from octoco.context import WorkContext, new_traceparent, work_context
 from octoco.database import Database
@@ -178,10 +181,14 @@ def _check_content_type(raw_body_paths: frozenset[str]) -> None:
 def _read_to_the_end() -> None:
     # An answer that leaves a body unread makes the server close the connection on the gateway,
     # which then has a 502 for this client or for the next one on that connection.
-    unread = request.environ["wsgi.input"]
-    for _ in range(DISCARDED_BYTES_MAX // _DISCARD_BYTES):
-        if not unread.read(_DISCARD_BYTES):
-            return
+    try:
+        unread = request.stream
+    except RequestEntityTooLarge:
+        unread = get_input_stream(request.environ)
+    with suppress(ClientDisconnected):
+        for _ in range(DISCARDED_BYTES_MAX // _DISCARD_BYTES):
+            if not unread.read(_DISCARD_BYTES):
+                return
 
 
 def _check_numbers() -> None:
