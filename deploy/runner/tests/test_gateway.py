@@ -19,7 +19,12 @@ from octoco_runner.packages import NGINX
 from octoco_runner.ports import free_port
 
 nginx = NGINX.find()
-pytestmark = pytest.mark.skipif(nginx is None, reason="nginx is not installed")
+
+
+@pytest.fixture(autouse=True)
+def nginx_is_there() -> None:
+    if nginx is None:
+        pytest.fail("nginx is not installed: run these tests with `make test`", pytrace=False)
 
 
 class Upstream(BaseHTTPRequestHandler):

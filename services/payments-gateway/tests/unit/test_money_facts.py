@@ -30,14 +30,14 @@ def answer(world: World, fact_key: str, outcome: str, code: str | None = None) -
 
 def test_an_unanswered_fact_is_repeated_word_for_word(world: World, fact_key: str) -> None:
     for _ in range(2):
-        assert isinstance(world.perform("emit_fact", fact_key), Again)
+        assert isinstance(world.perform("repeat_money_fact", fact_key), Again)
     first, second, third = world.said(PAID)
     assert first == second == third
 
 
 def test_an_answered_fact_is_told_no_more(world: World, fact_key: str) -> None:
     answer(world, fact_key, "credited")
-    assert world.perform("emit_fact", fact_key) == Done()
+    assert world.perform("repeat_money_fact", fact_key) == Done()
     assert len(world.said(PAID)) == 1
     assert world.unit.cases.kinds == []
 
@@ -45,8 +45,8 @@ def test_an_answered_fact_is_told_no_more(world: World, fact_key: str) -> None:
 def test_an_answer_between_looking_and_telling_stops_the_telling(
     world: World, fact_key: str
 ) -> None:
-    handler = world.handlers["emit_fact"]
-    intent = world.intent("emit_fact", fact_key)
+    handler = world.handlers["repeat_money_fact"]
+    intent = world.intent("repeat_money_fact", fact_key)
     prepared = handler.prepare(world.unit, intent)
     answer(world, fact_key, "credited")
     assert handler.record(world.unit, intent, prepared=prepared, answer=None) == Done()
@@ -67,7 +67,7 @@ def test_what_the_wallet_did_not_book_goes_to_a_person(
 
 def test_a_fact_that_nobody_answers_for_a_day_goes_to_a_person(world: World, fact_key: str) -> None:
     world.pass_time(hours=25)
-    world.perform("emit_fact", fact_key)
+    world.perform("repeat_money_fact", fact_key)
     assert world.unit.cases.kinds == [CaseKind.MONEY_FACT_UNANSWERED]
 
 

@@ -75,7 +75,7 @@ class World:
             "execute_payout": ExecutePayout(
                 provider=self.provider, clock=self.clock, policy=self.policy
             ),
-            "emit_fact": RepeatMoneyFact(clock=self.clock, policy=self.policy),
+            "repeat_money_fact": RepeatMoneyFact(clock=self.clock, policy=self.policy),
         }
 
     def know_user(self) -> None:

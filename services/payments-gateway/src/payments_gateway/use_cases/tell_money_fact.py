@@ -7,7 +7,7 @@ from payments_gateway.domain.money_facts import MoneyFact
 from payments_gateway.messages.outbound import MoneyFactMessage
 from payments_gateway.use_cases.ports import Unit
 
-REPEAT_MONEY_FACT: Final = "emit_fact"
+REPEAT_MONEY_FACT: Final = "repeat_money_fact"
 FIRST_REPEAT_AFTER: Final = timedelta(seconds=30)
 
 
