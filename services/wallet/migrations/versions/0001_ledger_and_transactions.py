@@ -42,13 +42,15 @@ def upgrade() -> None:
         """
         INSERT INTO ledger_accounts (currency, exponent, kind)
         SELECT code, exponent, kind FROM currencies,
-            unnest(ARRAY['provider_clearing', 'provider_fees', 'suspense', 'adjustments']) AS kind
+            unnest(ARRAY['provider_clearing', 'provider_fees', 'suspense', 'adjustments']
+                ::ledger_account_kind[]) AS kind
         ORDER BY code, kind
         """
     )
     for name in ("guards", "kernel"):
         _run((_SQL_DIR / f"0001_ledger_{name}.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_transactions.sql").read_text(encoding="utf-8"))
+    _run((_SQL_DIR / "0001_operator_decisions.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_ledger_functions.sql").read_text(encoding="utf-8"))
 
 

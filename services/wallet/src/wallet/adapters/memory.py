@@ -25,6 +25,7 @@ from wallet.domain.errors import (
 )
 from wallet.domain.ledger import Balance, Booked, Posting, PostingKind, Transfer
 from wallet.domain.money_facts import BankAccount, MoneyFactAnswer, OperatorCase
+from wallet.domain.operator_decisions import OperatorDecision
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
 from wallet.use_cases.ports import OverdueSaga, SagaCount
 
@@ -422,6 +423,19 @@ class MemoryOperatorCases:
         return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
+class MemoryOperatorDecisions:
+    """See `wallet.use_cases.ports.OperatorDecisions`."""
+
+    def __init__(self) -> None:
+        self.made: list[OperatorDecision] = []
+
+    def add(self, decision: OperatorDecision) -> None:
+        self.made.append(decision)
+
+    def of_subject(self, subject: str) -> Sequence[OperatorDecision]:
+        return [decision for decision in self.made if decision.subject == subject]
+
+
 @dataclass
 class MemoryWalletUnit:
     """See `wallet.use_cases.ports.WalletUnit`."""
@@ -435,6 +449,7 @@ class MemoryWalletUnit:
     bank_accounts: MemoryBankAccounts = field(default_factory=MemoryBankAccounts)
     money_fact_answers: MemoryMoneyFactAnswers = field(default_factory=MemoryMoneyFactAnswers)
     operator_cases: MemoryOperatorCases = field(default_factory=MemoryOperatorCases)
+    operator_decisions: MemoryOperatorDecisions = field(default_factory=MemoryOperatorDecisions)
     ledger: MemoryLedger = field(init=False)
 
     def __post_init__(self) -> None:

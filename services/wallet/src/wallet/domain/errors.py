@@ -11,6 +11,7 @@ Refusal
 ├── InsufficientFunds          less is available than was asked for
 ├── LedgerAccountNotFound      the user has no ledger accounts in this currency
 ├── LimitExceeded              more than the limits allow
+├── ReasonMissing              a decision needs its reason
 ├── TransactionNotCancellable  the transaction has gone too far
 ├── TransactionNotFound        no such transaction of this user
 ├── TransferNotFound           no transfer has this business key
@@ -80,6 +81,12 @@ class LimitExceeded(Refusal):
     """The amount is more than the limits allow."""
 
     code = "limit_exceeded"
+
+
+class ReasonMissing(Refusal):
+    """A decision about somebody else's money needs a reason in words."""
+
+    code = "reason_missing"
 
 
 class TransactionNotCancellable(Refusal):

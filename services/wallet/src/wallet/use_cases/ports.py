@@ -10,6 +10,7 @@ from octoco.money import Money
 from octoco.ports import MessagingUnit
 from wallet.domain.ledger import Balance, Booked, Posting, Transfer
 from wallet.domain.money_facts import BankAccount, MoneyFactAnswer, OperatorCase
+from wallet.domain.operator_decisions import OperatorDecision
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
 
 
@@ -253,6 +254,18 @@ class OperatorCases(Protocol):
         ...
 
 
+class OperatorDecisions(Protocol):
+    """Append-only; there is no way to change or remove a decision."""
+
+    def add(self, decision: OperatorDecision) -> None:
+        """Keep a decision, in the unit of its effect."""
+        ...
+
+    def of_subject(self, subject: str) -> Sequence[OperatorDecision]:
+        """Return what was decided about a subject, oldest first."""
+        ...
+
+
 class WalletUnit(MessagingUnit, Protocol):
     """The wallet's unit of work."""
 
@@ -268,3 +281,5 @@ class WalletUnit(MessagingUnit, Protocol):
     def money_fact_answers(self) -> MoneyFactAnswers: ...
     @property
     def operator_cases(self) -> OperatorCases: ...
+    @property
+    def operator_decisions(self) -> OperatorDecisions: ...

@@ -12,6 +12,7 @@ from wallet.adapters.postgres.facts import (
     PostgresUsers,
 )
 from wallet.adapters.postgres.ledger import PostgresLedger
+from wallet.adapters.postgres.operator_decisions import PostgresOperatorDecisions
 from wallet.adapters.postgres.transactions import PostgresTransactions
 
 SOURCE = "wallet"
@@ -30,3 +31,4 @@ class PostgresWalletUnit(PostgresUnit):
         self.bank_accounts = PostgresBankAccounts(connection)
         self.money_fact_answers = PostgresMoneyFactAnswers(connection)
         self.operator_cases = PostgresOperatorCases(connection)
+        self.operator_decisions = PostgresOperatorDecisions(connection)
