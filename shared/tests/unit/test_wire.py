@@ -22,6 +22,16 @@ EVENT = Event(
     traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
 )
 
+PAID = {
+    "fact_key": "purchase:p1",
+    "purchase_id": "p1",
+    "transaction_id": None,
+    "amount": "12.00",
+    "currency": "ZAR",
+    "fee_amount": None,
+    "paid_at": "2026-11-22T12:00:00.5Z",
+}
+
 
 def test_an_event_comes_back_as_it_was_sent() -> None:
     assert from_properties(*to_properties(EVENT)) == EVENT
@@ -67,3 +77,28 @@ def test_contracts_let_newer_fields_pass_and_unknown_types_not() -> None:
     contracts.check("wallet.deposit.cancel_requested.v1", body)
     with pytest.raises(ContractViolation):
         contracts.check("wallet.nothing.v1", body)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "rule"),
+    [
+        ({"amount": "12,00"}, "amount", "pattern"),
+        ({"amount": "12.00\n"}, "amount", "pattern"),
+        ({"amount": 12}, "amount", "type"),
+        ({"paid_at": "2026-13-22T12:00:00Z"}, "paid_at", "format"),
+        ({"paid_at": "2026-11-22 12:00Z"}, "paid_at", "format"),
+        ({"purchase_id": ""}, "purchase_id", "minLength"),
+    ],
+)
+def test_a_violation_names_the_place_and_the_rule(
+    changes: dict[str, object], place: str, rule: str
+) -> None:
+    with pytest.raises(ContractViolation) as refused:
+        Contracts().check("payments.deposit.paid.v1", PAID | changes)
+    assert str(refused.value) == f"payments.deposit.paid.v1: {place} breaks the rule {rule!r}"
+
+
+def test_half_a_surrogate_pair_breaks_a_contract_and_no_thread() -> None:
+    with pytest.raises(ContractViolation, match="no Unicode") as refused:
+        Contracts().check("payments.deposit.paid.v1", PAID | {"purchase_id": "\ud800"})
+    assert refused.value.__cause__ is None
