@@ -100,5 +100,5 @@ def test_a_violation_names_the_place_and_the_rule(
 
 def test_half_a_surrogate_pair_breaks_a_contract_and_no_thread() -> None:
     with pytest.raises(ContractViolation, match="no Unicode") as refused:
-        Contracts().check("payments.deposit.paid.v1", PAID | {"purchase_id": "\ud800"})
+        Contracts().check("payments.deposit.paid.v1", PAID | {"fact_key": "purchase:\ud800"})
     assert refused.value.__cause__ is None
