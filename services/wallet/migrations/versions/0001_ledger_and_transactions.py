@@ -51,7 +51,10 @@ def upgrade() -> None:
         _run((_SQL_DIR / f"0001_ledger_{name}.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_transactions.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_operator_decisions.sql").read_text(encoding="utf-8"))
+    _run((_SQL_DIR / "0001_fee_totals.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_ledger_functions.sql").read_text(encoding="utf-8"))
+    _run((_SQL_DIR / "0001_ledger_purchases.sql").read_text(encoding="utf-8"))
+    _run((_SQL_DIR / "0001_ledger_seals.sql").read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:

@@ -101,7 +101,10 @@ def test_duplicate_credits_at_once_post_once_and_are_all_answered(driver: Driver
         "SELECT business_key FROM transfers WHERE subject = :subject ORDER BY id",
         subject=purchase_id,
     )
-    assert [row.business_key for row in keys] == [f"purchase:{purchase_id}", f"fee:{purchase_id}"]
+    assert [row.business_key for row in keys] == [
+        f"purchase:{purchase_id}",
+        f"fee:{purchase_id}:5.00",
+    ]
 
 
 def test_money_that_matches_nothing_is_suspended_once_by_a_crowd(driver: Driver) -> None:

@@ -59,9 +59,45 @@ def test_a_fee_that_becomes_known_later_is_posted_by_itself_once(story: Story) -
     for fee in (None, "7.25", "7.25"):
         story.pay(deposit.id, fee=fee)
     assert story.unit.ledger.system["provider_fees", "ZAR"] == Decimal("-7.25")
-    story.pay(deposit.id, fee="8.00")
+    assert story.cases() == []
+
+
+@pytest.mark.parametrize(
+    ("told", "booked"),
+    [
+        (("7.25", "8.00"), "8.00"),
+        (("8.00", "7.25"), "7.25"),
+        (("7.25", "8.00", "7.25"), "8.00"),
+        (("7.25", "0.00"), "0.00"),
+        (("0.00", "7.25", "0.00"), "7.25"),
+        (("7.25", "8.00", "9.50", "8.00"), "9.50"),
+    ],
+)
+def test_a_fee_that_changes_posts_the_difference_and_a_late_repeat_nothing(
+    story: Story, told: tuple[str, ...], booked: str
+) -> None:
+    deposit = story.deposit()
+    for fee in told:
+        story.pay(deposit.id, fee=fee)
+    assert story.unit.ledger.system.get(("provider_fees", "ZAR"), 0) == -Decimal(booked)
+    assert story.unit.ledger.system["provider_clearing", "ZAR"] == Decimal(booked) - 250
+    assert story.cases() == []
+
+
+def test_the_fee_of_a_refused_fact_is_booked(story: Story) -> None:
+    deposit = story.deposit()
+    story.pay(deposit.id)
+    assert story.pay(deposit.id, "999.00", fee="7.25")["outcome"] == "refused"
     assert story.unit.ledger.system["provider_fees", "ZAR"] == Decimal("-7.25")
-    assert story.cases() == ["fee_changed"]
+
+
+def test_a_fee_in_another_currency_waits_for_a_person(story: Story) -> None:
+    deposit = story.deposit()
+    story.pay(deposit.id, fee="7.25")
+    story.pay(deposit.id, fee="7.25", currency="USD")
+    assert story.unit.ledger.system["provider_fees", "ZAR"] == Decimal("-7.25")
+    assert ("provider_fees", "USD") not in story.unit.ledger.system
+    assert "fee_currency_mismatch" in story.cases()
 
 
 def test_a_fact_whose_amount_changes_is_refused_and_opens_a_case(story: Story) -> None:

@@ -5,12 +5,14 @@ Refusal
 ├── BankAccountNotVerified     not a verified bank account of this user
 ├── BusinessKeyReused          the posting's key came before for something else
 ├── CurrencyNotOffered         no limits are set for this currency
+├── ExceedsPurchase            more than is left of what the purchase brought in
 ├── HoldAlreadyReleased        the hold's money went back to the user
 ├── HoldAlreadySettled         the hold's money went out
 ├── HoldNotFound               nothing was ever held for this transaction
 ├── InsufficientFunds          less is available than was asked for
 ├── LedgerAccountNotFound      the user has no ledger accounts in this currency
 ├── LimitExceeded              more than the limits allow
+├── PurchaseNotBooked          nothing is booked for this purchase
 ├── ReasonMissing              a decision needs its reason
 ├── TransactionNotCancellable  the transaction has gone too far
 ├── TransactionNotFound        no such transaction of this user
@@ -47,6 +49,12 @@ class CurrencyNotOffered(Refusal):
     code = "currency_not_offered"
 
 
+class ExceedsPurchase(Refusal):
+    """No more can be taken or given than is left of what the purchase brought in."""
+
+    code = "exceeds_purchase"
+
+
 class HoldAlreadyReleased(Refusal):
     """The hold has ended: its money went back to the user."""
 
@@ -81,6 +89,12 @@ class LimitExceeded(Refusal):
     """The amount is more than the limits allow."""
 
     code = "limit_exceeded"
+
+
+class PurchaseNotBooked(Refusal):
+    """Nothing is booked for the purchase."""
+
+    code = "purchase_not_booked"
 
 
 class ReasonMissing(Refusal):

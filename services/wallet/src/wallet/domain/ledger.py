@@ -11,9 +11,12 @@ class PostingKind(StrEnum):
     """Movements between the provider, the system's accounts and a user's own money."""
 
     DEPOSIT = "deposit"
+    REFUND = "refund"
     CHARGEBACK = "chargeback"
     FEE = "fee"
+    FEE_RETURN = "fee_return"
     SUSPENSE = "suspense"
+    SUSPENSE_ASSIGNMENT = "suspense_assignment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,7 @@ class Posting:
     """One movement to be booked, once.
 
     Args:
-        business_key: Posts once, forever: `purchase:<id>`, `fee:<id>`.
+        business_key: Posts once, forever: `purchase:<id>`, `fee:<id>:<total>`.
         kind: Between which accounts.
         user_id: Whose money it is; None for movements between system accounts.
         money: How much, above zero.
@@ -67,6 +70,55 @@ class Balance:
     @property
     def currency(self) -> str:
         return self.available.currency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseMoney:
+    """What became of the money that a purchase brought in.
+
+    Args:
+        purchase_id: Revio's purchase, or the reference of money that an operator entered.
+        user_id: Who has it; None while it lies in suspense.
+        came_in: What was booked when it came.
+        refunded: What went back by refunds.
+        charged_back: What went back by chargebacks that were not won.
+        is_undone: The booking itself was reversed: nothing of it is here.
+    """
+
+    purchase_id: str
+    user_id: str | None
+    came_in: Money
+    refunded: Money
+    charged_back: Money
+    is_undone: bool = False
+
+    @property
+    def left(self) -> Money:
+        """What may still go back, or, in suspense, be assigned."""
+        if self.is_undone:
+            return Money.zero(self.came_in.currency)
+        return self.came_in - self.refunded - self.charged_back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspendedPurchase:
+    """Money in suspense that waits for an operator.
+
+    Args:
+        place: Grows with the order of booking; lists go on after it.
+        purchase_id: Revio's purchase, or the reference of money that an operator entered.
+        came_in: What was booked to suspense.
+        left: What of it is still there.
+        effective_at: When it came in, UTC.
+        booked_at: When it was booked, UTC.
+    """
+
+    place: int
+    purchase_id: str
+    came_in: Money
+    left: Money
+    effective_at: datetime
+    booked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,21 @@ class MoneyFactAnswer:
     answered_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class FeeTold:
+    """What was known of the fees of a purchase or payout when a total of them was told.
+
+    Args:
+        is_new: Nobody told this total before.
+        before: The total that was told last before this one; None if this is the first.
+        in_another_currency: The total is in another currency than the one before: it is not kept.
+    """
+
+    is_new: bool
+    before: Money | None
+    in_another_currency: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorCase:
     """Something that only a person may decide; opened once for its kind and subject."""

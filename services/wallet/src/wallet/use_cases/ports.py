@@ -8,8 +8,15 @@ from typing import Protocol
 from octoco.events import OutboundMessage
 from octoco.money import Money
 from octoco.ports import MessagingUnit
-from wallet.domain.ledger import Balance, Booked, Posting, Transfer
-from wallet.domain.money_facts import BankAccount, MoneyFactAnswer, OperatorCase
+from wallet.domain.ledger import (
+    Balance,
+    Booked,
+    Posting,
+    PurchaseMoney,
+    SuspendedPurchase,
+    Transfer,
+)
+from wallet.domain.money_facts import BankAccount, FeeTold, MoneyFactAnswer, OperatorCase
 from wallet.domain.operator_decisions import OperatorDecision
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
 
@@ -28,8 +35,14 @@ class Ledger(Protocol):
     def post(self, posting: Posting, *, announcing: Sequence[OutboundMessage] = ()) -> Booked:
         """Book a movement. A credit repays the user's receivable first.
 
+        A refund or a chargeback takes from whoever has the purchase's money: a posting of these
+        kinds names the purchase as its subject and no user.
+
         Raises:
+            PurchaseNotBooked: nothing is booked for the purchase that it is about.
             BusinessKeyReused: the key posted another kind, user, amount, currency or subject.
+            ExceedsPurchase: a refund or a chargeback of more than is left of the purchase, or an
+                assignment of anything but all that is left of it in suspense.
             LedgerAccountNotFound: the user has no accounts in the currency.
         """
         ...
@@ -90,8 +103,17 @@ class Ledger(Protocol):
 
         Raises:
             TransferNotFound: no transfer has the key.
-            TransferNotReversible: it is a hold, its end, or a reversal.
+            TransferNotReversible: it is a hold, its end, an adjustment, or a reversal.
+            ExceedsPurchase: it is the booking of a purchase whose money has gone on.
         """
+        ...
+
+    def purchase(self, purchase_id: str) -> PurchaseMoney | None:
+        """Return what became of a purchase's money; None if nothing is booked for it."""
+        ...
+
+    def in_suspense(self, *, after: int, limit: int) -> Sequence[SuspendedPurchase]:
+        """Return purchases of which something lies in suspense, oldest first, after a place."""
         ...
 
     def find_transfer(self, business_key: str) -> Transfer | None:
@@ -240,6 +262,22 @@ class MoneyFactAnswers(Protocol):
     def add(self, answer: MoneyFactAnswer) -> None: ...
 
 
+class FeeTotals(Protocol):
+    """Which totals of fees were told for each purchase and payout."""
+
+    def tell(self, *, subject: str, total: Money, at: datetime) -> FeeTold:
+        """Keep a total, once, and say what was known before; the subject is locked from here on."""
+        ...
+
+    def tell_firsts(self, totals: Mapping[str, Money], *, at: datetime) -> frozenset[str]:
+        """Keep, in one round trip, those totals that are the first of their subject.
+
+        Returns:
+            Their subjects; for every other one nothing is kept yet, and `tell` says what is known.
+        """
+        ...
+
+
 class OperatorCases(Protocol):
     def open(self, case: OperatorCase) -> bool:
         """Open a case, once for its kind and subject.
@@ -279,6 +317,8 @@ class WalletUnit(MessagingUnit, Protocol):
     def bank_accounts(self) -> BankAccounts: ...
     @property
     def money_fact_answers(self) -> MoneyFactAnswers: ...
+    @property
+    def fee_totals(self) -> FeeTotals: ...
     @property
     def operator_cases(self) -> OperatorCases: ...
     @property

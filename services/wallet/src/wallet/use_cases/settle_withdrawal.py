@@ -42,8 +42,8 @@ def settle_withdrawal(unit: WalletUnit, fact: PayoutSucceeded, *, at: datetime) 
         return _settle(unit, fact, transaction, at=at)
 
     answer = answer_money_fact(unit, fact_key=fact.fact_key, money=fact.money, at=at, decide=decide)
-    if answer.outcome is Outcome.SETTLED:
-        book_fee(unit, subject=fact.payout_id, fee=fact.fee, at=at)
+    # What Revio took is true, whatever the wallet made of the payout.
+    book_fee(unit, subject=fact.payout_id, fee=fact.fee, at=at)
     return answer
 
 

@@ -12,17 +12,27 @@ from octoco.errors import Refusal
 from octoco.events import OutboundMessage
 from octoco.money import InvalidAmount, Money, UnknownCurrency
 from octoco.outbox.postgres import PostgresOutbox
+from wallet.adapters.postgres.purchases import find_purchase, list_suspended
 from wallet.domain.errors import (
     BusinessKeyReused,
+    ExceedsPurchase,
     HoldAlreadyReleased,
     HoldAlreadySettled,
     HoldNotFound,
     InsufficientFunds,
     LedgerAccountNotFound,
+    PurchaseNotBooked,
     TransferNotFound,
     TransferNotReversible,
 )
-from wallet.domain.ledger import Balance, Booked, Posting, Transfer
+from wallet.domain.ledger import (
+    Balance,
+    Booked,
+    Posting,
+    PurchaseMoney,
+    SuspendedPurchase,
+    Transfer,
+)
 
 # The kernel's SQLSTATEs that a caller can bring about; any other one is a bug.
 _REFUSALS: Final[Mapping[str, tuple[type[Refusal], str]]] = {
@@ -36,6 +46,8 @@ _REFUSALS: Final[Mapping[str, tuple[type[Refusal], str]]] = {
     "WL019": (HoldAlreadySettled, "The held money has gone out."),
     "WL020": (TransferNotFound, "There is no such transfer."),
     "WL021": (TransferNotReversible, "This transfer cannot be reversed."),
+    "WL022": (ExceedsPurchase, "This is not what is left of the purchase."),
+    "WL023": (PurchaseNotBooked, "Nothing is booked for this purchase."),
 }
 
 _OPEN_ACCOUNTS: Final = sqlalchemy.text("SELECT open_ledger_accounts(:user_id, :currency)")
@@ -180,6 +192,12 @@ class PostgresLedger:
     def reverse(self, *, business_key: str, effective_at: datetime) -> Booked:
         row = self._call(_REVERSE, {"business_key": business_key, "effective_at": effective_at})
         return _booked(row)
+
+    def purchase(self, purchase_id: str) -> PurchaseMoney | None:
+        return find_purchase(self._connection, purchase_id)
+
+    def in_suspense(self, *, after: int, limit: int) -> Sequence[SuspendedPurchase]:
+        return list_suspended(self._connection, after=after, limit=limit)
 
     def find_transfer(self, business_key: str) -> Transfer | None:
         row = self._connection.execute(_FIND_TRANSFER, {"business_key": business_key}).one_or_none()

@@ -11,6 +11,7 @@ from wallet.adapters.postgres.facts import (
     PostgresOperatorCases,
     PostgresUsers,
 )
+from wallet.adapters.postgres.fee_totals import PostgresFeeTotals
 from wallet.adapters.postgres.ledger import PostgresLedger
 from wallet.adapters.postgres.operator_decisions import PostgresOperatorDecisions
 from wallet.adapters.postgres.transactions import PostgresTransactions
@@ -30,5 +31,6 @@ class PostgresWalletUnit(PostgresUnit):
         self.users = PostgresUsers(connection)
         self.bank_accounts = PostgresBankAccounts(connection)
         self.money_fact_answers = PostgresMoneyFactAnswers(connection)
+        self.fee_totals = PostgresFeeTotals(connection)
         self.operator_cases = PostgresOperatorCases(connection)
         self.operator_decisions = PostgresOperatorDecisions(connection)
