@@ -40,13 +40,33 @@ CREATE TABLE transactions (
     cancel_requested_at timestamptz,
     saga_step text,
     saga_step_at timestamptz NOT NULL,
-    saga_step_due_at timestamptz
-);
+    saga_step_due_at timestamptz,
+    CHECK ((saga_step IS NULL) = (saga_step_due_at IS NULL))
+) WITH (fillfactor = 70);
 CREATE INDEX transactions_of_user ON transactions (user_id, id DESC);
 CREATE INDEX transactions_counted ON transactions (user_id, currency, created_at)
     WHERE kind = 'withdrawal';
-CREATE INDEX transactions_open ON transactions (saga_step_due_at) WHERE saga_step IS NOT NULL;
-COMMENT ON TABLE transactions IS 'Deposits and withdrawals of users, with the step their saga is at.';
+COMMENT ON TABLE transactions IS
+    'Deposits and withdrawals of users, with the step their saga is at. No index may hold a column
+that changes: an update that touches an index makes everybody who reads that page run again.';
+
+-- Where to look for sagas that wait. Units only ever add to it; who ended is taken out by a job.
+CREATE TABLE open_sagas (
+    transaction_id text PRIMARY KEY
+);
+COMMENT ON TABLE open_sagas IS
+    'Every transaction whose saga waits, and for some seconds those whose saga has ended.';
+
+CREATE FUNCTION list_open_saga() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO open_sagas (transaction_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER transactions_that_wait_are_listed AFTER INSERT ON transactions
+    FOR EACH ROW WHEN (NEW.saga_step IS NOT NULL) EXECUTE FUNCTION list_open_saga();
+CREATE TRIGGER transactions_that_wait_again_are_listed AFTER UPDATE ON transactions
+    FOR EACH ROW WHEN (OLD.saga_step IS NULL AND NEW.saga_step IS NOT NULL)
+    EXECUTE FUNCTION list_open_saga();
 
 CREATE TABLE transaction_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -101,3 +121,4 @@ CREATE TRIGGER transactions_keep_what_they_are BEFORE UPDATE ON transactions
 
 GRANT SELECT, INSERT, UPDATE ON users, bank_accounts, transactions, operator_cases TO wallet;
 GRANT SELECT, INSERT ON transaction_events, money_fact_answers TO wallet;
+GRANT SELECT, INSERT, DELETE ON open_sagas TO wallet;

@@ -131,6 +131,12 @@ def test_overdue_sagas_ring_and_nothing_is_released(
     assert jobs.SAGAS_OVERDUE.labels(*labels)._value.get() >= 1
     assert jobs.SAGA_OLDEST_AGE.labels(*labels)._value.get() > timedelta(days=29).total_seconds()
     assert driver.balance(user_id).held == zar("50.00")
+    listed = "SELECT count(*) FROM open_sagas WHERE transaction_id = :id"
+    jobs.forget_ended(much_later)
+    assert driver.scalar(listed, id=withdrawal.id) == 1
+    driver.fail_payout(withdrawal.id, zar("50.00"))
+    assert jobs.forget_ended(much_later) >= 1
+    assert driver.scalar(listed, id=withdrawal.id) == 0
     driver.pay(None, zar("1.00"), purchase_id=new_id("pur"))
     jobs.count_cases(much_later)
     assert jobs.CASES_OPEN.labels("unknown_transaction")._value.get() >= 1

@@ -6,11 +6,14 @@ import structlog
 from prometheus_client import Gauge
 
 from octoco.worker import PeriodicJob
+from wallet.adapters.postgres.transactions import forget_ended_sagas
 from wallet.bootstrap import Wallet
 from wallet.use_cases.find_overdue_sagas import find_overdue_sagas
 
 SCAN_EVERY_SECONDS: Final = 15.0
 OVERDUE_LOGGED_MAX: Final = 100
+FORGOTTEN_BATCH: Final = 1000
+FORGOTTEN_BATCHES_MAX: Final = 100
 
 SAGAS_WAITING: Final = Gauge(
     "wallet_sagas_waiting", "Sagas under way.", ["kind", "status", "step"], multiprocess_mode="max"
@@ -39,6 +42,7 @@ def jobs(wallet: Wallet) -> list[PeriodicJob]:
     """Return the wallet's periodic jobs. None of them moves money: a hold never ends by time."""
     return [
         PeriodicJob("scan_sagas", SCAN_EVERY_SECONDS, lambda: scan_sagas(wallet)),
+        PeriodicJob("forget_ended_sagas", SCAN_EVERY_SECONDS, lambda: forget_ended(wallet)),
         PeriodicJob("count_cases", SCAN_EVERY_SECONDS, lambda: count_cases(wallet)),
     ]
 
@@ -74,6 +78,21 @@ def scan_sagas(wallet: Wallet) -> int:
         SAGAS_OVERDUE.labels(*labels).set(count.overdue)
         SAGA_OLDEST_AGE.labels(*labels).set((now - count.oldest_since).total_seconds())
     return len(overdue)
+
+
+def forget_ended(wallet: Wallet) -> int:
+    """Keep the list of open sagas short: take off what has ended.
+
+    Returns:
+        How many were taken off; no more than a bound at a time.
+    """
+    taken_off = 0
+    for _ in range(FORGOTTEN_BATCHES_MAX):
+        count = forget_ended_sagas(wallet.database, limit=FORGOTTEN_BATCH)
+        taken_off += count
+        if count < FORGOTTEN_BATCH:
+            break
+    return taken_off
 
 
 def count_cases(wallet: Wallet) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy
 
+from octoco.database import Database
 from octoco.money import Money
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
 from wallet.use_cases.ports import OverdueSaga, SagaCount
@@ -72,7 +73,8 @@ _WITHDRAWN: Final = sqlalchemy.text(
 )
 _OVERDUE: Final = sqlalchemy.text(
     """
-    SELECT id, kind, status, saga_step, saga_step_at, saga_step_due_at FROM transactions
+    SELECT id, kind, status, saga_step, saga_step_at, saga_step_due_at
+    FROM open_sagas JOIN transactions ON id = transaction_id
     WHERE saga_step IS NOT NULL AND saga_step_due_at < :at
     ORDER BY saga_step_due_at LIMIT :limit
     """
@@ -81,10 +83,36 @@ _COUNT_SAGAS: Final = sqlalchemy.text(
     """
     SELECT kind, status, saga_step, count(*) AS waiting, min(saga_step_at) AS oldest_since,
            count(*) FILTER (WHERE saga_step_due_at < :at) AS overdue
-    FROM transactions WHERE saga_step IS NOT NULL
+    FROM open_sagas JOIN transactions ON id = transaction_id
+    WHERE saga_step IS NOT NULL
     GROUP BY kind, status, saga_step ORDER BY kind, status, saga_step
     """
 )
+# A statement of its own, outside of any SERIALIZABLE unit: nobody who moves money reads this table.
+# The lock keeps a saga that begins to wait again from slipping through between look and delete.
+_FORGET_ENDED: Final = """
+    DELETE FROM open_sagas WHERE transaction_id IN (
+        SELECT transaction_id FROM open_sagas JOIN transactions ON id = transaction_id
+        WHERE saga_step IS NULL LIMIT :limit
+        FOR UPDATE OF transactions SKIP LOCKED
+    ) RETURNING transaction_id
+"""
+
+
+def forget_ended_sagas(database: Database, *, limit: int) -> int:
+    """Take sagas that wait for nothing any more off the list that the scanner looks at.
+
+    Args:
+        database: The service's own.
+        limit: Most to take off at once.
+
+    Returns:
+        How many were taken off.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    return len(database.statement(_FORGET_ENDED, {"limit": limit}))
 
 
 class PostgresTransactions:
