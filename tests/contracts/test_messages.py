@@ -68,8 +68,9 @@ def _values(rule: dict[str, Any]) -> st.SearchStrategy[Any]:
         found: st.SearchStrategy[Any] = st.just("https://gate.example/p/1/")
     elif rule.get("pattern") == "^[A-Z]{3}$":
         found = st.just("ZAR")
-    elif "12}" in rule.get("pattern", ""):
-        found = st.integers(1, 10**13).map(lambda cents: f"{cents // 100}.{cents % 100:02d}")
+    elif rule.get("pattern", "").startswith("^[0-9]{1,"):
+        most = 10**20 if "20}" in rule["pattern"] else 10**13
+        found = st.integers(1, most).map(lambda cents: f"{cents // 100}.{cents % 100:02d}")
     elif "pattern" in rule:
         found = st.from_regex(rule["pattern"].replace("$", r"\Z"))
     else:

@@ -8,7 +8,11 @@ import moneyed
 
 from octoco.errors import Refusal
 
+# What may come in from outside, one amount at a time.
 INTEGER_DIGITS_MAX = 12
+# What any money may be, sums of amounts among it. With four decimals these are 24 digits, which
+# Python's 28 digits of precision still add and subtract exactly.
+SUM_INTEGER_DIGITS_MAX = 20
 _PLAIN_DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
@@ -57,7 +61,8 @@ class Money:
     Raises:
         UnknownCurrency: ISO 4217 has no such code.
         InvalidAmount: not a finite number, finer than the currency's smallest unit, or of more
-            than twelve integer digits.
+            than twenty integer digits. What comes in from outside is held to twelve by `parse`
+            and `from_minor`; the sums that come of it are not.
     """
 
     amount: Decimal
@@ -67,11 +72,7 @@ class Money:
         exponent = exponent_of(self.currency)
         if not self.amount.is_finite():
             raise InvalidAmount("The amount must be a finite number.", field="amount")
-        if self.amount.adjusted() >= INTEGER_DIGITS_MAX:
-            raise InvalidAmount(
-                f"The amount must have at most {INTEGER_DIGITS_MAX} digits before the point.",
-                field="amount",
-            )
+        _require_digits(self.amount, SUM_INTEGER_DIGITS_MAX)
         scaled = self.amount.quantize(Decimal(1).scaleb(-exponent))
         if scaled != self.amount:
             raise InvalidAmount(
@@ -92,7 +93,21 @@ class Money:
 
         Raises:
             UnknownCurrency: ISO 4217 has no such code.
-            InvalidAmount: not a string, not plain decimal, too fine, or too large.
+            InvalidAmount: not a string, not plain decimal, too fine, or of more than twelve
+                integer digits.
+        """
+        money = cls.parse_sum(text, currency)
+        _require_digits(money.amount, INTEGER_DIGITS_MAX)
+        return money
+
+    @classmethod
+    def parse_sum(cls, text: str, currency: str) -> "Money":
+        """Read a sum of amounts, such as a balance, as it stands in JSON; see `parse`.
+
+        Raises:
+            UnknownCurrency: ISO 4217 has no such code.
+            InvalidAmount: not a string, not plain decimal, too fine, or of more than twenty
+                integer digits.
         """
         exponent_of(currency)
         if not _PLAIN_DECIMAL.fullmatch(text):
@@ -108,8 +123,28 @@ class Money:
 
     @classmethod
     def from_minor(cls, amount_minor: int, currency: str) -> "Money":
-        """Make money of an integer count of the currency's smallest unit (a provider's wire)."""
-        return cls(Decimal(amount_minor).scaleb(-exponent_of(currency)), currency)
+        """Make money of an integer count of the currency's smallest unit (a provider's wire).
+
+        Raises:
+            UnknownCurrency: ISO 4217 has no such code.
+            InvalidAmount: more than twelve integer digits.
+        """
+        money = cls.sum_from_minor(amount_minor, currency)
+        _require_digits(money.amount, INTEGER_DIGITS_MAX)
+        return money
+
+    @classmethod
+    def sum_from_minor(cls, amount_minor: int, currency: str) -> "Money":
+        """Make a sum of amounts, such as a balance, of a count of smallest units.
+
+        Raises:
+            UnknownCurrency: ISO 4217 has no such code.
+            InvalidAmount: more than twenty integer digits.
+        """
+        exponent = exponent_of(currency)
+        amount = Decimal(amount_minor)
+        _require_digits(amount, SUM_INTEGER_DIGITS_MAX + exponent)
+        return cls(amount.scaleb(-exponent), currency)
 
     def to_minor(self) -> int:
         """Return the integer count of the currency's smallest unit (a provider's wire)."""
@@ -156,3 +191,10 @@ class Money:
         if other.currency != self.currency:
             raise CurrencyMismatch(f"{self.currency} and {other.currency} do not mix.")
         return other
+
+
+def _require_digits(amount: Decimal, digits_max: int) -> None:
+    if amount and amount.adjusted() >= digits_max:
+        raise InvalidAmount(
+            f"The amount must have at most {digits_max} digits before the point.", field="amount"
+        )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from octoco.money import CurrencyMismatch, InvalidAmount, Money, UnknownCurrency
 
+minor_sums = st.integers(min_value=-(10**20), max_value=10**20)
 minor_amounts = st.integers(min_value=-(10**11), max_value=10**11)
 
 
@@ -27,6 +28,29 @@ def test_more_than_twelve_integer_digits_are_refused() -> None:
         Money.parse("1000000000000", "ZAR")
     with pytest.raises(InvalidAmount):
         Money.parse("9" * 5000, "ZAR")
+
+
+def test_one_amount_is_bounded_and_what_many_add_up_to_is_not() -> None:
+    largest = Money.parse("999999999999.99", "ZAR")
+    many = sum([largest] * 1000, start=Money.zero("ZAR"))
+    assert many.amount_text == "999999999999990.00"
+    assert Money.parse_sum(many.amount_text, "ZAR") == many
+    assert Money.sum_from_minor(many.to_minor(), "ZAR") == many
+    with pytest.raises(InvalidAmount):
+        Money.parse(many.amount_text, "ZAR")
+    with pytest.raises(InvalidAmount):
+        Money.from_minor(many.to_minor(), "ZAR")
+
+
+@pytest.mark.parametrize("currency", ["ZAR", "JPY", "KWD", "CLF"])
+def test_a_sum_is_exact_to_its_last_digit_and_refused_beyond(currency: str) -> None:
+    smallest = Money.sum_from_minor(1, currency)
+    largest = Money.parse_sum("9" * 20, currency)
+    assert (largest - smallest + smallest).to_minor() == largest.to_minor()
+    with pytest.raises(InvalidAmount):
+        largest + smallest + Money.parse("1", currency)
+    with pytest.raises(InvalidAmount):
+        Money.sum_from_minor(10**60, currency)
 
 
 def test_a_currency_that_does_not_exist_is_refused() -> None:
@@ -58,9 +82,9 @@ def test_currencies_never_mix() -> None:
         assert Money.parse("1.00", "ZAR") < Money.parse("2.00", "USD")
 
 
-@given(minor_amounts, minor_amounts)
+@given(minor_sums, minor_sums)
 def test_adding_is_exact_and_can_be_undone(first: int, second: int) -> None:
-    one, other = Money.from_minor(first, "ZAR"), Money.from_minor(second, "ZAR")
+    one, other = Money.sum_from_minor(first, "ZAR"), Money.sum_from_minor(second, "ZAR")
     assert (one + other).to_minor() == first + second
     assert one + other - other == one
 

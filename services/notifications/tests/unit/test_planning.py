@@ -152,9 +152,17 @@ def test_a_name_is_escaped_in_markup_and_only_there() -> None:
         ("1000", "JPY", "en_ZA", "JP¥1,000"),
         ("1.234", "KWD", "en_ZA", "KWD1.234"),
         ("250.00", "EUR", "de", "250,00\xa0€"),
+        ("1000", "JPY", "de", "1.000\xa0¥"),
+        ("1.230", "KWD", "de", "1,230\xa0KWD"),
+        ("1.234", "IQD", "fr", "1,234\xa0IQD"),
     ],
 )
 def test_amounts_are_written_as_people_there_write_them(
     amount: str, currency: str, locale: str, written: str
 ) -> None:
     assert format_money(Money.parse(amount, currency), locale=locale) == written
+
+
+def test_a_balance_larger_than_any_one_amount_is_written_too() -> None:
+    balance = Money.parse_sum("10000000000000.00", "ZAR")
+    assert format_money(balance, locale="en_ZA") == "R10,000,000,000,000.00"

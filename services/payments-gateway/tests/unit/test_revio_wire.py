@@ -12,6 +12,7 @@ from payments_gateway.adapters.revio.wire import (
     PURCHASE_STATES,
     NotUnderstood,
     execution_path,
+    payout_body,
     purchase_body,
     read_error,
     read_execution_answer,
@@ -19,7 +20,13 @@ from payments_gateway.adapters.revio.wire import (
     read_payout_float,
     read_purchase,
 )
-from payments_gateway.domain.provider import PayoutState, PurchaseOrder, PurchaseState
+from payments_gateway.domain.provider import (
+    BankDestination,
+    PayoutOrder,
+    PayoutState,
+    PurchaseOrder,
+    PurchaseState,
+)
 from payments_gateway.domain.sensitive import SensitiveText
 
 NOW = datetime(2026, 9, 21, tzinfo=UTC)
@@ -114,9 +121,33 @@ def test_minor_units_become_money() -> None:
     assert reading.paid_at == datetime.fromtimestamp(1790000240, UTC)
 
 
-def test_minor_units_follow_the_currency() -> None:
-    asked = {"total": 250, "currency": "JPY"}
-    assert read_purchase(purchase(purchase=asked), read_at=NOW).asked == Money.parse("250", "JPY")
+@pytest.mark.parametrize(
+    ("currency", "minor", "text", "fee"),
+    [("ZAR", 25000, "250.00", "7.25"), ("JPY", 250, "250", "725"), ("KWD", 250, "0.250", "0.725")],
+)
+def test_minor_units_follow_the_currency(currency: str, minor: int, text: str, fee: str) -> None:
+    money = Money.parse(text, currency)
+    paid = payment(amount=minor, currency=currency)
+    asked = {"total": minor, "currency": currency}
+    found = read_purchase(purchase(purchase=asked, payment=paid), read_at=NOW)
+    assert (found.asked, found.paid, found.fee) == (money, money, Money.parse(fee, currency))
+    sent = read_payout(payout(payment={**paid, "is_outgoing": True}), read_at=NOW)
+    assert (sent.amount, sent.fee) == (money, Money.parse(fee, currency))
+    order = PurchaseOrder(new_id("txn"), money, "a@b.example", "A B", NOW)
+    written = purchase_body(order, brand_id="brand", return_url="https://wallet.example/")
+    assert written["purchase"]["products"][0]["price"] == minor
+    assert written["purchase"]["currency"] == currency
+    destination = BankDestination("A B", "Bank", "1", SensitiveText("62000900001"), "current")
+    out = PayoutOrder(new_id("txn"), money, "a@b.example", "A B", destination)
+    assert payout_body(out, brand_id="brand")["payment"]["amount"] == minor
+    assert read_payout_float({currency: {"available_balance": minor}}, currency) == money
+
+
+def test_one_payment_is_bounded_and_a_float_of_many_is_not() -> None:
+    many = {"ZAR": {"available_balance": 10**15}}
+    assert read_payout_float(many, "ZAR").amount_text == "10000000000000.00"
+    with pytest.raises(NotUnderstood):
+        read_purchase(purchase(purchase={"total": 10**15, "currency": "ZAR"}), read_at=NOW)
 
 
 def test_money_that_went_out_is_not_what_came_in() -> None:

@@ -69,7 +69,7 @@ def _readable(delivery: Delivery) -> dict[str, str]:
     currency = facts.get("currency")
     for amount in ("amount", "available"):
         if currency is not None and amount in facts:
-            money = Money.parse(facts[amount], currency)
+            money = Money.parse_sum(facts[amount], currency)
             readable[amount] = format_money(money, locale=delivery.locale)
     if "reason_code" in facts:
         explain = (

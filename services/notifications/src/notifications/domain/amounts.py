@@ -1,8 +1,10 @@
 """Amounts as people read them."""
 
+from copy import copy
 from typing import Final
 
-from babel.numbers import format_currency, format_decimal, get_currency_symbol
+from babel import Locale
+from babel.numbers import format_decimal, get_currency_symbol
 
 from octoco.money import Money, exponent_of
 
@@ -19,7 +21,13 @@ def format_money(money: Money, *, locale: str) -> str:
         locale: Babel's name of the reader's locale.
     """
     if locale not in _POINT_LOCALES:
-        return format_currency(money.amount, money.currency, locale=locale)
+        # CLDR writes some currencies without the decimals that ISO 4217 gives them (1.250 IQD as
+        # 1 IQD), which would hide money.
+        shape = copy(Locale.parse(locale).currency_formats["standard"])
+        shape.frac_prec = (exponent_of(money.currency),) * 2
+        return str(
+            shape.apply(money.amount, locale, currency=money.currency, currency_digits=False)
+        )
     decimals = "0" * exponent_of(money.currency)
     pattern = f"#,##0.{decimals}" if decimals else "#,##0"
     symbol = get_currency_symbol(money.currency, locale=locale)

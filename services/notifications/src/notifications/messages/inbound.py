@@ -71,7 +71,7 @@ class DepositCompleted:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "DepositCompleted":
-        available = Money.parse(data["available"], data["currency"])
+        available = Money.parse_sum(data["available"], data["currency"])
         return cls(data["transaction_id"], data["user_id"], _money(data), available)
 
 

@@ -222,7 +222,8 @@ def read_payout_float(body: Any, currency: str) -> Money:
         if balance is None:
             return Money.zero(currency)
         own = balance.get("available_payout_balance")
-        return _money(balance["available_balance"] if own is None else own, currency)
+        available = balance["available_balance"] if own is None else own
+        return Money.sum_from_minor(_integer(available), currency)
     except (KeyError, TypeError, ValueError, AttributeError, Refusal) as error:
         raise NotUnderstood(f"no balance as we know it ({type(error).__name__})") from None
 
