@@ -83,8 +83,10 @@ CREATE TABLE money_fact_answers (
     fact_key text PRIMARY KEY,
     amount numeric NOT NULL,
     currency text NOT NULL,
-    outcome text NOT NULL
-        CHECK (outcome IN ('credited', 'suspended', 'settled', 'released', 'refused')),
+    outcome text NOT NULL CHECK (outcome IN (
+        'credited', 'suspended', 'settled', 'released', 'refunded', 'charged_back', 'reinstated',
+        'refused'
+    )),
     code text,
     transaction_id text,
     answered_at timestamptz NOT NULL
@@ -102,8 +104,13 @@ CREATE TABLE operator_cases (
     detail text NOT NULL,
     status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'closed')),
     opened_at timestamptz NOT NULL,
-    UNIQUE (kind, subject)
+    closed_at timestamptz,
+    closed_by text,
+    closed_reason text,
+    UNIQUE (kind, subject),
+    CHECK (num_nulls(closed_at, closed_by, closed_reason) = CASE status WHEN 'open' THEN 3 ELSE 0 END)
 );
+CREATE INDEX operator_cases_of_subject ON operator_cases (subject) WHERE status = 'open';
 COMMENT ON TABLE operator_cases IS 'What a person has to decide; opened once for kind and subject.';
 
 CREATE TRIGGER transaction_events_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
@@ -117,6 +124,17 @@ CREATE TRIGGER transactions_keep_what_they_are BEFORE UPDATE ON transactions
         (OLD.id, OLD.user_id, OLD.kind, OLD.amount, OLD.currency, OLD.created_at)
         IS DISTINCT FROM
         (NEW.id, NEW.user_id, NEW.kind, NEW.amount, NEW.currency, NEW.created_at)
+    ) EXECUTE FUNCTION forbid_change();
+
+-- A case keeps what it was opened with, and is closed once.
+CREATE TRIGGER operator_cases_are_closed_once BEFORE UPDATE ON operator_cases
+    FOR EACH ROW WHEN (
+        OLD.status = 'closed'
+        OR (OLD.id, OLD.kind, OLD.subject, OLD.transaction_id, OLD.amount, OLD.currency,
+            OLD.detail, OLD.opened_at)
+           IS DISTINCT FROM
+           (NEW.id, NEW.kind, NEW.subject, NEW.transaction_id, NEW.amount, NEW.currency,
+            NEW.detail, NEW.opened_at)
     ) EXECUTE FUNCTION forbid_change();
 
 GRANT SELECT, INSERT, UPDATE ON users, bank_accounts, transactions, operator_cases TO wallet;

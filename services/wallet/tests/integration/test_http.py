@@ -48,7 +48,9 @@ def test_a_deposit_is_accepted_paid_and_shown_with_its_timeline(
         ("completed", "deposit_paid"),
     ]
     balance = body_of(client.get("/v1/balance?currency=ZAR", headers=headers(user_id)))
-    assert balance == {"balances": [{"currency": "ZAR", "available": "250.00", "held": "0.00"}]}
+    assert balance == {
+        "balances": [{"currency": "ZAR", "available": "250.00", "held": "0.00", "owed": "0.00"}]
+    }
 
 
 def test_a_deposit_waits_for_its_checkout_and_answers_201(
@@ -107,7 +109,7 @@ def test_a_withdrawal_holds_its_money_at_once_and_can_be_asked_back(
     made = body_of(client.post("/v1/withdrawals", json=body, headers=headers(user_id)), 201)
     assert (made["status"], made["bank_account_id"]) == ("pending", body["bank_account_id"])
     balance = body_of(client.get("/v1/balance", headers=headers(user_id)))["balances"]
-    assert {"currency": "ZAR", "available": "150.00", "held": "100.00"} in balance
+    assert {"currency": "ZAR", "available": "150.00", "held": "100.00", "owed": "0.00"} in balance
     path = f"/v1/withdrawals/{made['id']}/cancel"
     cancelling = body_of(client.post(path, headers=headers(user_id)), 202)
     assert cancelling["status"] == "pending"
@@ -308,7 +310,7 @@ def test_currencies_keep_their_own_decimals(
     assert body_of(deposit, 202)["amount"] == "1.500"
     balances = body_of(client.get("/v1/balance", headers=headers(user_id)))["balances"]
     assert balances == [
-        {"currency": "JPY", "available": "1000", "held": "0"},
-        {"currency": "KWD", "available": "0.000", "held": "0.000"},
-        {"currency": "ZAR", "available": "0.00", "held": "0.00"},
+        {"currency": "JPY", "available": "1000", "held": "0", "owed": "0"},
+        {"currency": "KWD", "available": "0.000", "held": "0.000", "owed": "0.000"},
+        {"currency": "ZAR", "available": "0.00", "held": "0.00", "owed": "0.00"},
     ]

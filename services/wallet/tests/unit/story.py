@@ -113,6 +113,56 @@ class Story:
         )
         return self.unit.last_answer()
 
+    def refund(
+        self,
+        amount: str = "250.00",
+        *,
+        payment_id: str = "r1",
+        purchase_id: str = "p1",
+        currency: str = "ZAR",
+    ) -> dict[str, object]:
+        self.deliver(
+            "payments.refund.succeeded.v1",
+            fact_key=f"refund:{payment_id}",
+            payment_id=payment_id,
+            purchase_id=purchase_id,
+            transaction_id=None,
+            amount=amount,
+            currency=currency,
+            refunded_at=NOW_TEXT,
+        )
+        return self.unit.last_answer()
+
+    def charge_back(
+        self, amount: str = "250.00", *, chargeback_id: str = "c1", purchase_id: str = "p1"
+    ) -> dict[str, object]:
+        self.deliver(
+            "payments.chargeback.opened.v1",
+            fact_key=f"chargeback:{chargeback_id}",
+            chargeback_id=chargeback_id,
+            purchase_id=purchase_id,
+            transaction_id=None,
+            amount=amount,
+            currency="ZAR",
+            opened_at=NOW_TEXT,
+        )
+        return self.unit.last_answer()
+
+    def win_chargeback(
+        self, amount: str = "250.00", *, chargeback_id: str = "c1", purchase_id: str = "p1"
+    ) -> dict[str, object]:
+        self.deliver(
+            "payments.chargeback.reversed.v1",
+            fact_key=f"chargeback_reversed:{chargeback_id}",
+            chargeback_id=chargeback_id,
+            purchase_id=purchase_id,
+            transaction_id=None,
+            amount=amount,
+            currency="ZAR",
+            reversed_at=NOW_TEXT,
+        )
+        return self.unit.last_answer()
+
     def verify_bank_account(self) -> None:
         self.deliver(
             "payments.bank_account.verified.v1",
@@ -193,6 +243,10 @@ class Story:
         users = balance.available.amount + balance.held.amount - balance.receivable.amount
         assert users + sum(self.unit.ledger.system.values()) == 0
         return balance.available.amount_text, balance.held.amount_text
+
+    def owed(self) -> str:
+        (balance,) = self.unit.ledger.balances(user_id=self.user_id)
+        return balance.receivable.amount_text
 
     def suspense(self) -> Decimal:
         return self.unit.ledger.system.get(("suspense", "ZAR"), Decimal(0))

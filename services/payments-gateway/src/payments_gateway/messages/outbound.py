@@ -142,6 +142,129 @@ class DepositPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundSucceeded:
+    """Money of a purchase was given back to the payer. A money fact."""
+
+    TYPE: ClassVar[str] = "payments.refund.succeeded.v1"
+
+    fact_key: str
+    payment_id: str
+    purchase_id: str
+    transaction_id: str | None
+    money: Money
+    refunded_at: datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.transaction_id or self.purchase_id
+
+    def to_data(self) -> dict[str, object]:
+        return {
+            "fact_key": self.fact_key,
+            "payment_id": self.payment_id,
+            "purchase_id": self.purchase_id,
+            "transaction_id": self.transaction_id,
+            "amount": self.money.amount_text,
+            "currency": self.money.currency,
+            "refunded_at": _instant(self.refunded_at),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "RefundSucceeded":
+        """Rebuild the message from what `to_data` made of it."""
+        return cls(
+            fact_key=data["fact_key"],
+            payment_id=data["payment_id"],
+            purchase_id=data["purchase_id"],
+            transaction_id=data["transaction_id"],
+            money=Money.parse(data["amount"], data["currency"]),
+            refunded_at=datetime.fromisoformat(data["refunded_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackOpened:
+    """The payer's bank took money of a purchase back. A money fact."""
+
+    TYPE: ClassVar[str] = "payments.chargeback.opened.v1"
+
+    fact_key: str
+    chargeback_id: str
+    purchase_id: str
+    transaction_id: str | None
+    money: Money
+    opened_at: datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.transaction_id or self.purchase_id
+
+    def to_data(self) -> dict[str, object]:
+        return {
+            "fact_key": self.fact_key,
+            "chargeback_id": self.chargeback_id,
+            "purchase_id": self.purchase_id,
+            "transaction_id": self.transaction_id,
+            "amount": self.money.amount_text,
+            "currency": self.money.currency,
+            "opened_at": _instant(self.opened_at),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "ChargebackOpened":
+        """Rebuild the message from what `to_data` made of it."""
+        return cls(
+            fact_key=data["fact_key"],
+            chargeback_id=data["chargeback_id"],
+            purchase_id=data["purchase_id"],
+            transaction_id=data["transaction_id"],
+            money=Money.parse(data["amount"], data["currency"]),
+            opened_at=datetime.fromisoformat(data["opened_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackReversed:
+    """A chargeback was won: its money came back. A money fact."""
+
+    TYPE: ClassVar[str] = "payments.chargeback.reversed.v1"
+
+    fact_key: str
+    chargeback_id: str
+    purchase_id: str
+    transaction_id: str | None
+    money: Money
+    reversed_at: datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.transaction_id or self.purchase_id
+
+    def to_data(self) -> dict[str, object]:
+        return {
+            "fact_key": self.fact_key,
+            "chargeback_id": self.chargeback_id,
+            "purchase_id": self.purchase_id,
+            "transaction_id": self.transaction_id,
+            "amount": self.money.amount_text,
+            "currency": self.money.currency,
+            "reversed_at": _instant(self.reversed_at),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "ChargebackReversed":
+        """Rebuild the message from what `to_data` made of it."""
+        return cls(
+            fact_key=data["fact_key"],
+            chargeback_id=data["chargeback_id"],
+            purchase_id=data["purchase_id"],
+            transaction_id=data["transaction_id"],
+            money=Money.parse(data["amount"], data["currency"]),
+            reversed_at=datetime.fromisoformat(data["reversed_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PayoutAccepted:
     """The provider took the payout; it is on its way to the bank."""
 
@@ -316,7 +439,14 @@ class BankAccountRemoved:
         return {"bank_account_id": self.bank_account_id, "user_id": self.user_id}
 
 
-MoneyFactMessage = DepositPaid | PayoutSucceeded | PayoutFailed
+MoneyFactMessage = (
+    DepositPaid
+    | RefundSucceeded
+    | ChargebackOpened
+    | ChargebackReversed
+    | PayoutSucceeded
+    | PayoutFailed
+)
 
 
 def money_fact_message(type: str, data: Mapping[str, Any]) -> MoneyFactMessage:
@@ -327,6 +457,9 @@ def money_fact_message(type: str, data: Mapping[str, Any]) -> MoneyFactMessage:
     """
     classes: dict[str, Callable[[Mapping[str, Any]], MoneyFactMessage]] = {
         DepositPaid.TYPE: DepositPaid.from_data,
+        RefundSucceeded.TYPE: RefundSucceeded.from_data,
+        ChargebackOpened.TYPE: ChargebackOpened.from_data,
+        ChargebackReversed.TYPE: ChargebackReversed.from_data,
         PayoutSucceeded.TYPE: PayoutSucceeded.from_data,
         PayoutFailed.TYPE: PayoutFailed.from_data,
     }

@@ -33,6 +33,18 @@ class MemoryTransactions:
     def find_for_update(self, transaction_id: str) -> Transaction | None:
         return deepcopy(self.stored.get(transaction_id))
 
+    def find_credited_for_update(self, purchase_id: str) -> Transaction | None:
+        credited = {
+            Status.COMPLETED,
+            Status.PARTIALLY_REFUNDED,
+            Status.REFUNDED,
+            Status.REVERSED,
+        }
+        for transaction in self.stored.values():
+            if transaction.provider_id == purchase_id and transaction.status in credited:
+                return deepcopy(transaction)
+        return None
+
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
         found = self.find_for_update(transaction_id)
         return found if found is not None and found.user_id == user_id else None
@@ -209,6 +221,7 @@ class MemoryOperatorCases:
 
     def __init__(self) -> None:
         self.opened: dict[tuple[str, str], OperatorCase] = {}
+        self.closed: dict[tuple[str, str], str] = {}
 
     def open(self, case: OperatorCase) -> bool:
         if (case.kind, case.subject) in self.opened:
@@ -216,8 +229,13 @@ class MemoryOperatorCases:
         self.opened[case.kind, case.subject] = case
         return True
 
+    def close(self, *, subject: str, by: str, reason: str, at: datetime) -> int:  # noqa: ARG002
+        closing = [key for key in self.opened if key[1] == subject and key not in self.closed]
+        self.closed.update(dict.fromkeys(closing, by))
+        return len(closing)
+
     def count_open(self) -> Mapping[str, int]:
-        kinds = [kind for kind, _ in self.opened]
+        kinds = [kind for kind, subject in self.opened if (kind, subject) not in self.closed]
         return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 

@@ -14,6 +14,9 @@ class Outcome(StrEnum):
     SUSPENDED = "suspended"
     SETTLED = "settled"
     RELEASED = "released"
+    REFUNDED = "refunded"
+    CHARGED_BACK = "charged_back"
+    REINSTATED = "reinstated"
     REFUSED = "refused"
 
 
@@ -72,3 +75,11 @@ class BankAccount:
     id: str
     user_id: str
     is_usable: bool
+
+
+def purchase_fact_key(purchase_id: str) -> str:
+    return f"purchase:{purchase_id}"
+
+
+def chargeback_fact_key(chargeback_id: str) -> str:
+    return f"chargeback:{chargeback_id}"

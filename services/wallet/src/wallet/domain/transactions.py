@@ -36,7 +36,8 @@ class Status(StrEnum):
 _S = Status
 
 # Money that came in is never refused: a deposit that ended without money may still complete. One
-# that was paid with other money than was asked for waits in review for an operator.
+# that was paid with other money than was asked for waits in review for an operator. One that the
+# payer's bank took back is `reversed`, until the chargeback is won.
 LEGAL_MOVES: Final[Mapping[TransactionKind, TransitionTable[Status]]] = {
     TransactionKind.DEPOSIT: TransitionTable(
         {
@@ -48,7 +49,7 @@ LEGAL_MOVES: Final[Mapping[TransactionKind, TransitionTable[Status]]] = {
             _S.COMPLETED: {_S.PARTIALLY_REFUNDED, _S.REFUNDED, _S.REVERSED},
             _S.PARTIALLY_REFUNDED: {_S.REFUNDED, _S.REVERSED},
             _S.REFUNDED: set(),
-            _S.REVERSED: set(),
+            _S.REVERSED: {_S.COMPLETED, _S.PARTIALLY_REFUNDED},
         }
     ),
     TransactionKind.WITHDRAWAL: TransitionTable(

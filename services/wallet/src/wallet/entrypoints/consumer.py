@@ -10,6 +10,8 @@ from wallet.bootstrap import Wallet
 from wallet.domain.limits import Limits
 from wallet.messages import inbound
 from wallet.use_cases.accept_payout import accept_payout
+from wallet.use_cases.book_chargeback import book_chargeback, reverse_chargeback
+from wallet.use_cases.book_refund import book_refund
 from wallet.use_cases.cancel_withdrawal import cancel_withdrawal, note_cancel_refused
 from wallet.use_cases.close_deposit import close_deposit
 from wallet.use_cases.credit_deposit import credit_deposit
@@ -72,6 +74,9 @@ _USE_CASES: Final[tuple[tuple[type[Any], Callable[..., object]], ...]] = (
     (inbound.CheckoutAttemptFailed, record_attempt_failure),
     (inbound.CheckoutClosed, close_deposit),
     (inbound.DepositPaid, credit_deposit),
+    (inbound.RefundSucceeded, book_refund),
+    (inbound.ChargebackOpened, book_chargeback),
+    (inbound.ChargebackReversed, reverse_chargeback),
     (inbound.PayoutAccepted, accept_payout),
     (inbound.PayoutSucceeded, settle_withdrawal),
     (inbound.PayoutFailed, fail_withdrawal),

@@ -96,6 +96,72 @@ class DepositPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundSucceeded:
+    TYPE: ClassVar[str] = "payments.refund.succeeded.v1"
+    fact_key: str
+    payment_id: str
+    purchase_id: str
+    transaction_id: str | None
+    money: Money
+    refunded_at: datetime
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "RefundSucceeded":
+        return cls(
+            data["fact_key"],
+            data["payment_id"],
+            data["purchase_id"],
+            data["transaction_id"],
+            _money(data),
+            _instant(data["refunded_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackOpened:
+    TYPE: ClassVar[str] = "payments.chargeback.opened.v1"
+    fact_key: str
+    chargeback_id: str
+    purchase_id: str
+    transaction_id: str | None
+    money: Money
+    opened_at: datetime
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "ChargebackOpened":
+        return cls(
+            data["fact_key"],
+            data["chargeback_id"],
+            data["purchase_id"],
+            data["transaction_id"],
+            _money(data),
+            _instant(data["opened_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackReversed:
+    TYPE: ClassVar[str] = "payments.chargeback.reversed.v1"
+    fact_key: str
+    chargeback_id: str
+    purchase_id: str
+    transaction_id: str | None
+    money: Money
+    reversed_at: datetime
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "ChargebackReversed":
+        return cls(
+            data["fact_key"],
+            data["chargeback_id"],
+            data["purchase_id"],
+            data["transaction_id"],
+            _money(data),
+            _instant(data["reversed_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PayoutAccepted:
     TYPE: ClassVar[str] = "payments.payout.accepted.v1"
     transaction_id: str

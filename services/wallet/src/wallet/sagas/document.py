@@ -24,6 +24,8 @@ Rules that hold for both:
   money is never stale, only its business key decides, and every delivery of it is answered.
 - Money that came in is never refused: a deposit that failed, expired or was cancelled still
   completes when it is paid, and what fits no deposit goes to suspense.
+- Money that goes back at Revio is taken from whoever has it, and the deposit shows it. A deposit is
+  `reversed` while a chargeback of it stands, and what it was before when that is won.
 - A success that follows a failure books nothing and opens an operator case.
 """
 _FIRST: Final = {

@@ -180,6 +180,10 @@ class Transactions(Protocol):
         """Return a transaction, locked until the unit of work ends."""
         ...
 
+    def find_credited_for_update(self, purchase_id: str) -> Transaction | None:
+        """Return the deposit that a purchase's money was credited to, locked."""
+        ...
+
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
         """Return a user's own transaction; None also for somebody else's."""
         ...
@@ -284,6 +288,20 @@ class OperatorCases(Protocol):
 
         Returns:
             False if it was there, which changes nothing.
+        """
+        ...
+
+    def close(self, *, subject: str, by: str, reason: str, at: datetime) -> int:
+        """Close every open case about a subject.
+
+        Args:
+            subject: What the cases are about: a fact's key, a transaction.
+            by: The operator, or `wallet` where there is nothing left to decide.
+            reason: Why, in words.
+            at: Now, UTC.
+
+        Returns:
+            How many were closed; none on a repeat.
         """
         ...
 

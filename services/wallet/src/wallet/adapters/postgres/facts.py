@@ -65,6 +65,13 @@ _OPEN_CASE: Final = sqlalchemy.text(
     ON CONFLICT (kind, subject) DO NOTHING
     """
 )
+_CLOSE_CASES: Final = sqlalchemy.text(
+    """
+    UPDATE operator_cases
+    SET status = 'closed', closed_at = :at, closed_by = :by, closed_reason = :reason
+    WHERE subject = :subject AND status = 'open'
+    """
+)
 _COUNT_CASES: Final = sqlalchemy.text(
     "SELECT kind, count(*) AS open FROM operator_cases WHERE status = 'open' GROUP BY kind"
 )
@@ -195,6 +202,12 @@ class PostgresOperatorCases:
             },
         )
         return opened.rowcount == 1
+
+    def close(self, *, subject: str, by: str, reason: str, at: datetime) -> int:
+        closed = self._connection.execute(
+            _CLOSE_CASES, {"subject": subject, "by": by, "reason": reason, "at": at}
+        )
+        return closed.rowcount
 
     def count_open(self) -> Mapping[str, int]:
         return {row.kind: row.open for row in self._connection.execute(_COUNT_CASES)}

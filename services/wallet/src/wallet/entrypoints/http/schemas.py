@@ -34,6 +34,13 @@ class BalanceSchema(Schema):
     currency = fields.String()
     available = fields.String(metadata={"example": "250.00"})
     held = fields.String(metadata={"example": "0.00"})
+    owed = fields.String(
+        metadata={
+            "example": "0.00",
+            "description": "What the user owes after a refund or a chargeback of money that was "
+            "spent; what comes in next repays it first.",
+        }
+    )
 
 
 class BalancesSchema(Schema):

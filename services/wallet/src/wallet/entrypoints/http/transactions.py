@@ -76,6 +76,7 @@ def balance(query: dict[str, str]) -> dict[str, Any]:
                 "currency": one.currency,
                 "available": one.available.amount_text,
                 "held": one.held.amount_text,
+                "owed": one.receivable.amount_text,
             }
             for one in balances
         ]
