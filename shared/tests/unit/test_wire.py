@@ -1,104 +1,87 @@
-"""An event survives the wire; anything else is refused as malformed."""
+"""The wire passes everything on, and loses exactly what it is told to lose."""
 
-from datetime import UTC, datetime
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import closing
 
-import pika
 import pytest
 
-from octoco.events import Event
-from octoco.ids import new_id
-from octoco.messaging.contracts import Contracts, ContractViolation
-from octoco.messaging.wire import MalformedMessage, from_properties, to_properties
-
-EVENT = Event(
-    id="msg_1",
-    type="wallet.deposit.cancel_requested.v1",
-    source="wallet",
-    aggregate_id="txn_1",
-    occurred_at=datetime(2026, 11, 22, 12, 0, 0, 123000, tzinfo=UTC),
-    data={"transaction_id": "txn_1", "nested": [1, {"ä": None}]},
-    correlation_id="cor_1",
-    causation_id="msg_0",
-    traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
-)
-
-PAID = {
-    "fact_key": "purchase:p1",
-    "purchase_id": "p1",
-    "transaction_id": None,
-    "amount": "12.00",
-    "currency": "ZAR",
-    "fee_amount": None,
-    "paid_at": "2026-11-22T12:00:00.5Z",
-}
+from octoco.testing.wire import Fate, Wire
 
 
-def test_an_event_comes_back_as_it_was_sent() -> None:
-    assert from_properties(*to_properties(EVENT)) == EVENT
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while heard := self.request.recv(4096):
+            self.server.heard.append(heard)  # type: ignore[attr-defined]
+            self.request.sendall(heard)
 
 
-def test_a_message_is_persistent_and_carries_the_events_id() -> None:
-    properties, _ = to_properties(EVENT)
-    assert properties.delivery_mode == 2
-    assert properties.message_id == "msg_1"
-    assert properties.headers["cloudEvents_specversion"] == "1.0"
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Echo)
+        self.heard: list[bytes] = []
 
 
-@pytest.mark.parametrize(
-    ("headers", "body"),
-    [
-        ({}, b"{}"),
-        (None, b""),
-        ({"cloudEvents_id": "1"}, b"{}"),
-        (to_properties(EVENT)[0].headers, b"[1]"),
-        (to_properties(EVENT)[0].headers, b"not json"),
-        (to_properties(EVENT)[0].headers, b"\xff"),
-    ],
-)
-def test_what_is_no_event_is_malformed(headers: dict[str, object] | None, body: bytes) -> None:
-    with pytest.raises(MalformedMessage):
-        from_properties(
-            pika.BasicProperties(content_type="application/json", headers=headers), body
-        )
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
 
 
-def test_contracts_refuse_a_wrong_body_without_repeating_its_values() -> None:
-    contracts = Contracts()
-    body = {"transaction_id": new_id("txn"), "user_id": "sensitive-value"}
-    with pytest.raises(ContractViolation) as refused:
-        contracts.check("wallet.deposit.cancel_requested.v1", body)
-    assert "user_id" in str(refused.value)
-    assert "sensitive-value" not in str(refused.value)
+@pytest.fixture
+def wire(server: Server) -> Iterator[Wire]:
+    with Wire("127.0.0.1", server.server_address[1]) as made:
+        yield made
 
 
-def test_contracts_let_newer_fields_pass_and_unknown_types_not() -> None:
-    contracts = Contracts()
-    body = {"transaction_id": new_id("txn"), "user_id": new_id("usr"), "newer": 1}
-    contracts.check("wallet.deposit.cancel_requested.v1", body)
-    with pytest.raises(ContractViolation):
-        contracts.check("wallet.nothing.v1", body)
+def client_of(wire: Wire) -> "closing[socket.socket]":
+    return closing(socket.create_connection(("127.0.0.1", wire.port), timeout=5))
 
 
-@pytest.mark.parametrize(
-    ("changes", "place", "rule"),
-    [
-        ({"amount": "12,00"}, "amount", "pattern"),
-        ({"amount": "12.00\n"}, "amount", "pattern"),
-        ({"amount": 12}, "amount", "type"),
-        ({"paid_at": "2026-13-22T12:00:00Z"}, "paid_at", "format"),
-        ({"paid_at": "2026-11-22 12:00Z"}, "paid_at", "format"),
-        ({"purchase_id": ""}, "purchase_id", "minLength"),
-    ],
-)
-def test_a_violation_names_the_place_and_the_rule(
-    changes: dict[str, object], place: str, rule: str
-) -> None:
-    with pytest.raises(ContractViolation) as refused:
-        Contracts().check("payments.deposit.paid.v1", PAID | changes)
-    assert str(refused.value) == f"payments.deposit.paid.v1: {place} breaks the rule {rule!r}"
+def ask(client: socket.socket, what: bytes) -> bytes:
+    client.sendall(what)
+    return client.recv(4096)
 
 
-def test_half_a_surrogate_pair_breaks_a_contract_and_no_thread() -> None:
-    with pytest.raises(ContractViolation, match="no Unicode") as refused:
-        Contracts().check("payments.deposit.paid.v1", PAID | {"fact_key": "purchase:\ud800"})
-    assert refused.value.__cause__ is None
+def test_what_is_said_arrives_and_so_does_the_answer(wire: Wire) -> None:
+    with client_of(wire) as client:
+        assert [ask(client, what) for what in (b"one", b"two")] == [b"one", b"two"]
+
+
+def test_an_answer_is_lost_after_the_server_was_asked(wire: Wire, server: Server) -> None:
+    wire.watch = lambda sent: Fate.ANSWER_IS_LOST if sent == b"two" else Fate.ARRIVES
+    with client_of(wire) as client:
+        assert ask(client, b"one") == b"one"
+        assert ask(client, b"two") == b""
+    assert wire.answer_lost.wait(5)
+    assert server.heard == [b"one", b"two"]
+
+
+def test_what_never_arrives_is_not_heard_of(wire: Wire, server: Server) -> None:
+    wire.watch = lambda sent: Fate.NEVER_ARRIVES if sent == b"two" else Fate.ARRIVES
+    with client_of(wire) as client:
+        assert ask(client, b"one") == b"one"
+        assert ask(client, b"two") == b""
+    assert server.heard == [b"one"]
+
+
+def test_a_cut_ends_the_connections_there_are_and_not_the_next(wire: Wire) -> None:
+    with client_of(wire) as client:
+        ask(client, b"one")
+        wire.cut()
+        assert client.recv(10) == b""
+    with client_of(wire) as another:
+        assert ask(another, b"three") == b"three"
+
+
+def test_urls_lead_through_the_wire(wire: Wire) -> None:
+    url = wire.url_through("postgresql://me:secret@db.example:5432/books")
+    assert url == f"postgresql://me:secret@127.0.0.1:{wire.port}/books"
