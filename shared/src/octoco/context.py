@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from octoco.events import Event
 from octoco.ids import new_id
 
 
@@ -30,6 +31,15 @@ class WorkContext:
     correlation_id: str = field(default_factory=lambda: new_id("cor"))
     causation_id: str | None = None
     traceparent: str = field(default_factory=new_traceparent)
+
+
+def context_of(event: Event) -> WorkContext:
+    """Return the context of handling an event: what it sets in motion was caused by it."""
+    return WorkContext(
+        correlation_id=event.correlation_id,
+        causation_id=event.id,
+        traceparent=event.traceparent or new_traceparent(),
+    )
 
 
 _current: ContextVar[WorkContext | None] = ContextVar("octoco_work_context", default=None)

@@ -1,9 +1,10 @@
 """The mechanism's ports: what a use case may ask of its unit of work, without any framework."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from octoco.context import WorkContext
 from octoco.events import OutboundMessage
 
 T = TypeVar("T")
@@ -27,6 +28,27 @@ class Outbox(Protocol):
         """
         ...
 
+    def add_all(
+        self,
+        messages: Sequence[OutboundMessage],
+        *,
+        contexts: Sequence[WorkContext] | None = None,
+    ) -> Sequence[str]:
+        """Store many messages in one statement; their ids are in the order given.
+
+        Args:
+            messages: As for `add`.
+            contexts: Of which work each message is, where several events are handled together;
+                None if all are of the work under way.
+
+        Returns:
+            The messages' ids, in order.
+
+        Raises:
+            ContractViolation: a body does not fit its type's JSON Schema (a bug).
+        """
+        ...
+
 
 class Inbox(Protocol):
     def record(self, event_id: str) -> bool:
@@ -34,6 +56,14 @@ class Inbox(Protocol):
 
         Returns:
             True the first time; False if the event was handled before.
+        """
+        ...
+
+    def record_all(self, event_ids: Collection[str]) -> set[str]:
+        """Remember many events in one statement.
+
+        Returns:
+            The ids of those that were not handled before.
         """
         ...
 

@@ -16,8 +16,10 @@ from octoco.database import Database, PostgresUnit
 from octoco.errors import Unavailable
 from octoco.intents.executor import Executor
 from octoco.intents.intent import IntentHandler
-from octoco.messaging.consumer import Consumer, EventHandling, Handler
+from octoco.messaging.consumer import Consumer
 from octoco.messaging.contracts import Contracts
+from octoco.messaging.deliveries import BATCH_SIZE
+from octoco.messaging.handling import BatchHandler, EventHandling, Handler
 from octoco.messaging.publisher import ConfirmedPublisher
 from octoco.messaging.topology import Topology
 from octoco.outbox.bell import BellListener
@@ -59,6 +61,9 @@ class WorkerParts(Generic[U]):
         contracts: The message schemas.
         amqp_url: The broker.
         subscriptions: A handler for each event type it listens to.
+        batch_subscriptions: For some of these types, a handler of several events at once, with
+            the same effect as the other one called for each.
+        batch_size: Most events that a batch handler is given.
         intents: A handler for each kind of intent.
         jobs: What is done periodically.
         host: Where health and metrics answer.
@@ -74,6 +79,8 @@ class WorkerParts(Generic[U]):
     contracts: Contracts
     amqp_url: str
     subscriptions: Mapping[str, Handler[U]]
+    batch_subscriptions: Mapping[str, BatchHandler[U]] = field(default_factory=dict)
+    batch_size: int = BATCH_SIZE
     intents: Mapping[str, IntentHandler[U, Any, Any]] = field(default_factory=dict)
     jobs: Sequence[PeriodicJob] = ()
     host: str = "127.0.0.1"
@@ -91,12 +98,18 @@ class Worker(Generic[U]):
         self._log = structlog.get_logger("octoco.worker")
         self._handling = EventHandling(
             subscriptions=parts.subscriptions,
+            batch_subscriptions=parts.batch_subscriptions,
             units=parts.units,
             database=parts.database,
             contracts=parts.contracts,
             topology=topology,
         )
-        self._consumer = Consumer(url=parts.amqp_url, topology=topology, handling=self._handling)
+        self._consumer = Consumer(
+            url=parts.amqp_url,
+            topology=topology,
+            handling=self._handling,
+            batch_size=parts.batch_size,
+        )
         self._relay = Relay(
             url=parts.database_url,
             service=parts.service,

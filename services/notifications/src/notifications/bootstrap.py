@@ -14,7 +14,7 @@ from notifications.use_cases.ports import Mailer, Renderer
 from notifications.use_cases.send_email import SendEmail
 from octoco.clock import Clock, SystemClock
 from octoco.database import Database, PostgresUnitsOfWork
-from octoco.messaging.consumer import Handler
+from octoco.messaging.handling import Handler
 from octoco.messaging.contracts import Contracts
 from octoco.messaging.topology import Topology
 from octoco.outbox.bell import Bell

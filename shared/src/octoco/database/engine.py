@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 
 import sqlalchemy
@@ -132,6 +133,38 @@ class Database:
                 raise Unavailable("All database connections are busy.") from error
         raise AssertionError("unreachable")
 
+    @contextmanager
+    def turn(self, name: str, *, wait_seconds: float) -> Iterator[bool]:
+        """Hold a turn that only one session of the service has at a time, for the block.
+
+        It is a session advisory lock, so units that the block runs begin after it is taken and
+        have committed when it is given up. A connection that breaks gives it up early.
+
+        Args:
+            name: Of the turn; each has its own.
+            wait_seconds: How long to queue for it.
+
+        Yields:
+            False if others had it for all of that time: the block runs without it.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        lock = f"{self._application_name}:turn:{name}"
+        try:
+            gate = self._statements.connect()
+        except DBAPIError as error:
+            _raise_for_caller(error)
+        except PoolTimeout as error:
+            raise Unavailable("All database connections are busy.") from error
+        with gate:
+            is_held = _take_turn(gate, lock, wait_seconds)
+            try:
+                yield is_held
+            finally:
+                if is_held:
+                    _leave_queue(gate, lock)
+
     def check(self) -> None:
         """Ask the database for an answer.
 
@@ -180,6 +213,23 @@ def _engine(
             "options": _SESSION_SETTINGS,
         },
     )
+
+
+def _take_turn(gate: sqlalchemy.Connection, name: str, wait_seconds: float) -> bool:
+    try:
+        # Two statements in one message are one transaction, which SET LOCAL ends with; the lock
+        # is the session's and stays.
+        gate.execute(
+            sqlalchemy.text(
+                "SET LOCAL lock_timeout = :wait;SELECT pg_advisory_lock(hashtextextended(:name, 0))"
+            ),
+            {"wait": f"{round(wait_seconds * 1000)}ms", "name": name},
+        )
+    except DBAPIError as error:
+        if _sqlstate(error) == LOCK_NOT_AVAILABLE:
+            return False
+        _raise_for_caller(error)
+    return True
 
 
 def _leave_queue(gate: sqlalchemy.Connection, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 import sqlalchemy
 import structlog
 
-from octoco.context import WorkContext, new_traceparent, work_context
+from octoco.context import context_of, work_context
 from octoco.database.engine import Database
 from octoco.database.units import PostgresUnit
 from octoco.errors import TooEarly, Unavailable
@@ -97,13 +97,8 @@ class ParkedEvents(Generic[U]):
             self._handle(unit, event)
             unit.connection.execute(_TAKE_OUT, {"event_id": event.id})
 
-        context = WorkContext(
-            correlation_id=event.correlation_id,
-            causation_id=event.id,
-            traceparent=event.traceparent or new_traceparent(),
-        )
         try:
-            with work_context(context):
+            with work_context(context_of(event)):
                 self._units.run(work)
         except Unavailable:
             raise

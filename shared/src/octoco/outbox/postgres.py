@@ -1,11 +1,12 @@
 """The outbox table: a message is a row in the unit of work that makes it true."""
 
 import json
+from collections.abc import Sequence
 
 import sqlalchemy
 
 from octoco.clock import Clock
-from octoco.context import current_context
+from octoco.context import WorkContext, current_context
 from octoco.events import OutboundMessage
 from octoco.ids import new_id
 from octoco.messaging.contracts import Contracts
@@ -16,6 +17,21 @@ _INSERT = sqlalchemy.text(
                         correlation_id, causation_id, traceparent)
     VALUES (:message_id, :event_type, :aggregate_id, :occurred_at, CAST(:data AS jsonb),
             :correlation_id, :causation_id, :traceparent)
+    """
+)
+_INSERT_ALL = sqlalchemy.text(
+    """
+    INSERT INTO outbox (message_id, event_type, aggregate_id, occurred_at, data,
+                        correlation_id, causation_id, traceparent)
+    SELECT m.message_id, m.event_type, m.aggregate_id, m.occurred_at, m.data,
+           m.correlation_id, m.causation_id, m.traceparent
+    FROM ROWS FROM (
+        jsonb_to_recordset(CAST(:messages AS jsonb)) AS (
+            message_id text, event_type text, aggregate_id text, occurred_at timestamptz,
+            data jsonb, correlation_id text, causation_id text, traceparent text)
+    ) WITH ORDINALITY AS m (message_id, event_type, aggregate_id, occurred_at, data,
+                            correlation_id, causation_id, traceparent, place)
+    ORDER BY m.place
     """
 )
 
@@ -41,8 +57,31 @@ class PostgresOutbox:
         self._connection.execute(_INSERT, {**row, "data": json.dumps(row["data"])})
         return str(row["message_id"])
 
-    def prepare(self, message: OutboundMessage) -> dict[str, object]:
+    def add_all(
+        self,
+        messages: Sequence[OutboundMessage],
+        *,
+        contexts: Sequence[WorkContext] | None = None,
+    ) -> Sequence[str]:
+        if not messages:
+            return []
+        if contexts is None:
+            contexts = [current_context()] * len(messages)
+        rows = [
+            self.prepare(message, context=context)
+            for message, context in zip(messages, contexts, strict=True)
+        ]
+        self._connection.execute(_INSERT_ALL, {"messages": json.dumps(rows)})
+        return [str(row["message_id"]) for row in rows]
+
+    def prepare(
+        self, message: OutboundMessage, *, context: WorkContext | None = None
+    ) -> dict[str, object]:
         """Check a message and return its row, for a SQL function that inserts it itself.
+
+        Args:
+            message: To be stored.
+            context: Of which work it is; None for the work under way.
 
         Returns:
             JSON-ready values under the outbox table's column names.
@@ -52,7 +91,7 @@ class PostgresOutbox:
         """
         data = message.to_data()
         self._contracts.check(message.TYPE, data)
-        context = current_context()
+        context = context or current_context()
         return {
             "message_id": new_id("msg"),
             "event_type": message.TYPE,

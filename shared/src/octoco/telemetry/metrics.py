@@ -40,6 +40,17 @@ EVENTS_HANDLED = Counter(
 EVENT_SECONDS = Histogram(
     "octoco_event_handling_seconds", "Time to handle a delivery.", ["event_type"]
 )
+EVENT_BATCH_SIZE = Histogram(
+    "octoco_event_batch_size",
+    "Deliveries handled together in one unit of work.",
+    ["event_type"],
+    buckets=(2, 5, 10, 20, 50, 100, 200, 500),
+)
+EVENT_BATCH_FALLBACKS = Counter(
+    "octoco_event_batch_fallbacks_total",
+    "Batches whose deliveries were handled one by one instead, by reason.",
+    ["event_type", "reason"],
+)
 PARKED_EVENTS = Gauge(
     "octoco_parked_events", "Events that came too early.", multiprocess_mode="mostrecent"
 )

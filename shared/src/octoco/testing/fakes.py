@@ -1,10 +1,11 @@
 """The ports in memory, for unit tests: the same rules, no database."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from octoco.context import WorkContext
 from octoco.errors import IdempotencyKeyReused
 from octoco.events import OutboundMessage
 from octoco.ids import new_id
@@ -25,6 +26,15 @@ class FakeOutbox:
         self.messages.append(message)
         return new_id("msg")
 
+    def add_all(
+        self,
+        messages: Sequence[OutboundMessage],
+        *,
+        contexts: Sequence[WorkContext] | None = None,
+    ) -> Sequence[str]:
+        assert contexts is None or len(contexts) == len(messages)
+        return [self.add(message) for message in messages]
+
     def of_type(self, event_type: str) -> list[OutboundMessage]:
         return [message for message in self.messages if event_type == message.TYPE]
 
@@ -38,6 +48,11 @@ class FakeInbox:
             return False
         self.handled.add(event_id)
         return True
+
+    def record_all(self, event_ids: Collection[str]) -> set[str]:
+        fresh = set(event_ids) - self.handled
+        self.handled |= fresh
+        return fresh
 
 
 class FakeIntents:

@@ -10,7 +10,7 @@ from notifications.use_cases.remember_recipient import remember_recipient
 from notifications.use_cases.tell_user import TELLING, tell_user
 from octoco.clock import Clock
 from octoco.events import Event
-from octoco.messaging.consumer import Handler
+from octoco.messaging.handling import Handler
 
 
 def subscriptions(notifications: Notifications) -> Mapping[str, Handler[PostgresNotificationsUnit]]:
