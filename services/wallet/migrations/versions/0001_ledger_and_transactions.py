@@ -47,14 +47,16 @@ def upgrade() -> None:
         ORDER BY code, kind
         """
     )
-    for name in ("guards", "kernel"):
+    for name in ("guards", "kernel", "batch"):
         _run((_SQL_DIR / f"0001_ledger_{name}.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_transactions.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_operator_decisions.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_fee_totals.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_ledger_functions.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_ledger_purchases.sql").read_text(encoding="utf-8"))
+    _run((_SQL_DIR / "0001_ledger_adjustments.sql").read_text(encoding="utf-8"))
     _run((_SQL_DIR / "0001_ledger_seals.sql").read_text(encoding="utf-8"))
+    _run((_SQL_DIR / "0001_ledger_reading.sql").read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:

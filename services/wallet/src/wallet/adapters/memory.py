@@ -7,6 +7,8 @@ from datetime import datetime
 
 from octoco.money import Money
 from octoco.ports import IdempotencyKeys, Inbox, Intents, Outbox
+from wallet.adapters.memory_adjustments import MemoryAdjustments
+from wallet.adapters.memory_books import MemoryBooks
 from wallet.adapters.memory_ledger import MemoryLedger
 from wallet.domain.money_facts import BankAccount, FeeTold, MoneyFactAnswer, OperatorCase
 from wallet.domain.operator_decisions import OperatorDecision
@@ -32,18 +34,6 @@ class MemoryTransactions:
 
     def find_for_update(self, transaction_id: str) -> Transaction | None:
         return deepcopy(self.stored.get(transaction_id))
-
-    def find_credited_for_update(self, purchase_id: str) -> Transaction | None:
-        credited = {
-            Status.COMPLETED,
-            Status.PARTIALLY_REFUNDED,
-            Status.REFUNDED,
-            Status.REVERSED,
-        }
-        for transaction in self.stored.values():
-            if transaction.provider_id == purchase_id and transaction.status in credited:
-                return deepcopy(transaction)
-        return None
 
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
         found = self.find_for_update(transaction_id)
@@ -268,6 +258,9 @@ class MemoryWalletUnit:
     operator_cases: MemoryOperatorCases = field(default_factory=MemoryOperatorCases)
     operator_decisions: MemoryOperatorDecisions = field(default_factory=MemoryOperatorDecisions)
     ledger: MemoryLedger = field(init=False)
+    books: MemoryBooks = field(default_factory=MemoryBooks)
+    adjustments: MemoryAdjustments = field(init=False)
 
     def __post_init__(self) -> None:
         self.ledger = MemoryLedger(self.outbox)
+        self.adjustments = MemoryAdjustments(self.ledger)

@@ -1,11 +1,13 @@
 """The ledger port in memory: a small model of the kernel, held to the same rules by one suite."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from octoco.errors import Refusal
 from octoco.events import OutboundMessage
 from octoco.money import InvalidAmount, Money
 from octoco.ports import Outbox
@@ -92,6 +94,40 @@ class MemoryLedger:
             announcing=announcing,
         )
 
+    def post_all(
+        self,
+        postings: Sequence[Posting],
+        *,
+        announcing: Sequence[OutboundMessage | None] = (),
+    ) -> Sequence[Booked]:
+        before = deepcopy((self._accounts, self._bookings, self._ends, self.system))
+        messages = announcing or [None] * len(postings)
+        try:
+            return [
+                self._post_one(posting, [message] if message else [])
+                for posting, message in zip(postings, messages, strict=True)
+            ]
+        except Refusal:
+            self._accounts, self._bookings, self._ends, self.system = before
+            raise
+
+    def _post_one(self, posting: Posting, announcing: Sequence[OutboundMessage]) -> Booked:
+        if posting.kind is not PostingKind.SETTLEMENT:
+            return self.post(posting, announcing=announcing)
+        hold = self._holds.get(posting.subject)
+        ended = self._ends.get(posting.subject)
+        whole = hold is not None and (hold.money, hold.user_id) == (posting.money, posting.user_id)
+        if ended is None and not whole:
+            raise HoldNotFound("Nothing is held for this transaction.")
+        if ended == "release" or not whole:
+            raise BusinessKeyReused("This was booked before as something else.")
+        return self.settle_hold(
+            transaction_id=posting.subject,
+            money=posting.money,
+            effective_at=posting.effective_at,
+            announcing=announcing,
+        )
+
     def purchase(self, purchase_id: str) -> PurchaseMoney | None:
         origin = self._bookings.get(f"purchase:{purchase_id}")
         if origin is None:
@@ -155,6 +191,20 @@ class MemoryLedger:
             raise ExceedsPurchase("This is more than is left of the purchase.")
         return purchase.user_id
 
+    def adjust(self, *, adjustment_id: str, user_id: str, money: Money) -> Booked:
+        """Book what two people have agreed on; only adjustments call this."""
+        return self._book(
+            Transfer(
+                f"adjustment:{adjustment_id}",
+                "adjustment",
+                user_id,
+                Money(abs(money.amount), money.currency),
+                adjustment_id,
+            ),
+            own=money.amount,
+            system={"adjustments": -money.amount},
+        )
+
     def place_hold(
         self,
         *,
@@ -203,7 +253,7 @@ class MemoryLedger:
         original = self._bookings.get(business_key)
         if original is None:
             raise TransferNotFound("There is no such transfer.")
-        if not original.system or original.transfer.kind == "reversal":
+        if not original.system or original.transfer.kind in {"reversal", "adjustment"}:
             raise TransferNotReversible("This transfer cannot be reversed.")
         undone = original.transfer
         purchase = self.purchase(undone.subject)
@@ -274,7 +324,7 @@ class MemoryLedger:
         if stored is not None:
             if stored.transfer != transfer:
                 raise BusinessKeyReused("This was booked before as something else.")
-            return Booked(True, self._balance_or_none(transfer))
+            return Booked(True, self._available_or_none(transfer))
         if transfer.user_id is not None:
             accounts = self._accounts.get((transfer.user_id, currency))
             if accounts is None:
@@ -288,12 +338,12 @@ class MemoryLedger:
         self._bookings[transfer.business_key] = _Booking(transfer, own, system)
         for message in announcing:
             self._outbox.add(message)
-        return Booked(False, self._balance_or_none(transfer))
+        return Booked(False, self._available_or_none(transfer))
 
-    def _balance_or_none(self, transfer: Transfer) -> Balance | None:
+    def _available_or_none(self, transfer: Transfer) -> Money | None:
         if transfer.user_id is None:
             return None
-        return self._balance(transfer.user_id, transfer.money.currency)
+        return self._balance(transfer.user_id, transfer.money.currency).available
 
     def _balance(self, user_id: str, currency: str) -> Balance:
         amounts = self._accounts[user_id, currency]

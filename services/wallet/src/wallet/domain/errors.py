@@ -1,28 +1,68 @@
 """What the wallet refuses.
 
 Refusal
+├── AdjustmentAlreadyDecided   somebody decided it, or it was decided otherwise
+├── AdjustmentNeedsTwoPeople   whoever asked for it may not decide it
+├── AdjustmentNotFound         no such adjustment
+├── AlreadyAssigned            nothing of the purchase lies in suspense
+├── AlreadyBooked              money is booked under this reference
 ├── AmountNotPositive          an amount of money to move must be above zero
 ├── BankAccountNotVerified     not a verified bank account of this user
 ├── BusinessKeyReused          the posting's key came before for something else
 ├── CurrencyNotOffered         no limits are set for this currency
+├── DepositDoesNotFit          no deposit that waits for just this money
 ├── ExceedsPurchase            more than is left of what the purchase brought in
 ├── HoldAlreadyReleased        the hold's money went back to the user
 ├── HoldAlreadySettled         the hold's money went out
 ├── HoldNotFound               nothing was ever held for this transaction
 ├── InsufficientFunds          less is available than was asked for
+├── InvalidPeriod              no month, or a period that does not end after it begins
 ├── LedgerAccountNotFound      the user has no ledger accounts in this currency
 ├── LimitExceeded              more than the limits allow
+├── PeriodNotBegun             all of the period lies ahead
+├── PositionNotInPeriod        the cursor is of another statement
 ├── PurchaseNotBooked          nothing is booked for this purchase
 ├── ReasonMissing              a decision needs its reason
 ├── TransactionNotCancellable  the transaction has gone too far
 ├── TransactionNotFound        no such transaction of this user
 ├── TransferNotFound           no transfer has this business key
-└── TransferNotReversible      this kind of transfer is never undone
+├── TransferNotReversible      this kind of transfer is never undone
+└── UserNotFound               the wallet knows no such user
 Unavailable
 └── UserNotKnownYet            the token is valid, the news of its user has not arrived
 """
 
 from octoco.errors import Refusal, Unavailable
+
+
+class AdjustmentAlreadyDecided(Refusal):
+    """The adjustment was decided by somebody, or otherwise."""
+
+    code = "adjustment_already_decided"
+
+
+class AdjustmentNeedsTwoPeople(Refusal):
+    """Whoever asked for the adjustment may not decide it."""
+
+    code = "adjustment_needs_two_people"
+
+
+class AdjustmentNotFound(Refusal):
+    """There is no such adjustment."""
+
+    code = "adjustment_not_found"
+
+
+class AlreadyAssigned(Refusal):
+    """Nothing of the purchase lies in suspense."""
+
+    code = "already_assigned"
+
+
+class AlreadyBooked(Refusal):
+    """Money is booked under the reference."""
+
+    code = "already_booked"
 
 
 class AmountNotPositive(Refusal):
@@ -47,6 +87,12 @@ class CurrencyNotOffered(Refusal):
     """No limits are configured for the currency, so nothing moves in it."""
 
     code = "currency_not_offered"
+
+
+class DepositDoesNotFit(Refusal):
+    """The transaction is no deposit of the user that waits for just this money."""
+
+    code = "deposit_does_not_fit"
 
 
 class ExceedsPurchase(Refusal):
@@ -79,6 +125,12 @@ class InsufficientFunds(Refusal):
     code = "insufficient_funds"
 
 
+class InvalidPeriod(Refusal):
+    """The text names no month, or the period does not end after it begins."""
+
+    code = "invalid_period"
+
+
 class LedgerAccountNotFound(Refusal):
     """The user has no ledger accounts in the currency."""
 
@@ -89,6 +141,18 @@ class LimitExceeded(Refusal):
     """The amount is more than the limits allow."""
 
     code = "limit_exceeded"
+
+
+class PeriodNotBegun(Refusal):
+    """All of the period lies ahead, so there is no statement of it yet."""
+
+    code = "period_not_begun"
+
+
+class PositionNotInPeriod(Refusal):
+    """The place in a history at which to go on is not within the statement."""
+
+    code = "invalid_cursor"
 
 
 class PurchaseNotBooked(Refusal):
@@ -125,6 +189,12 @@ class TransferNotReversible(Refusal):
     """Transfers of this kind are never undone by a reversal."""
 
     code = "transfer_not_reversible"
+
+
+class UserNotFound(Refusal):
+    """The wallet knows no such user."""
+
+    code = "user_not_found"
 
 
 class UserNotKnownYet(Unavailable):

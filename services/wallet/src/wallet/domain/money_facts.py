@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from octoco.money import Money
+
+# Why money lies in suspense that no fact has told of.
+ENTERED_BY_OPERATOR: Final = "entered_by_operator"
 
 
 class Outcome(StrEnum):

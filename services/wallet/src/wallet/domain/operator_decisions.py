@@ -17,6 +17,12 @@ class DecisionAction(StrEnum):
 
     WITHDRAWAL_APPROVED = "withdrawal_approved"
     WITHDRAWAL_REFUSED = "withdrawal_refused"
+    ADJUSTMENT_REQUESTED = "adjustment_requested"
+    ADJUSTMENT_APPROVED = "adjustment_approved"
+    ADJUSTMENT_REFUSED = "adjustment_refused"
+    SUSPENSE_ENTERED = "suspense_entered"
+    SUSPENSE_UNDONE = "suspense_undone"
+    SUSPENSE_ASSIGNED = "suspense_assigned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,6 +152,14 @@ class Transaction:
     def may_become(self, status: Status) -> bool:
         return LEGAL_MOVES[self.kind].allows(self.status, status)
 
+    @property
+    def waits_for_money(self) -> bool:
+        """Whether money that comes in may still complete this deposit.
+
+        One whose chargeback is won completes too, but by money that had come in before.
+        """
+        return self.may_become(Status.COMPLETED) and self.status is not Status.REVERSED
+
     def note(self, *, at: datetime, cause: str, detail: str | None = None) -> None:
         """Write down what happened while the status stays."""
         self.updated_at = at

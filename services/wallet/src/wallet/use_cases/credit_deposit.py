@@ -3,7 +3,12 @@
 from datetime import datetime
 
 from wallet.domain.ledger import Posting, PostingKind
-from wallet.domain.money_facts import MoneyFactAnswer, OperatorCase, Outcome
+from wallet.domain.money_facts import (
+    ENTERED_BY_OPERATOR,
+    MoneyFactAnswer,
+    OperatorCase,
+    Outcome,
+)
 from wallet.domain.transactions import Status, Transaction, TransactionKind
 from wallet.messages.inbound import DepositPaid
 from wallet.sagas.deposit import DEPOSIT_SAGA
@@ -40,8 +45,23 @@ def credit_deposit(unit: WalletUnit, fact: DepositPaid, *, at: datetime) -> Mone
         return _credit(unit, fact, transaction, at=at)
 
     answer = answer_money_fact(unit, fact_key=fact.fact_key, money=fact.money, at=at, decide=decide)
+    if answer.code == ENTERED_BY_OPERATOR:
+        _tell_operator(unit, fact, at=at)
     book_fee(unit, subject=fact.purchase_id, fee=fact.fee, at=at)
     return answer
+
+
+def _tell_operator(unit: WalletUnit, fact: DepositPaid, *, at: datetime) -> None:
+    unit.operator_cases.open(
+        OperatorCase(
+            kind=ENTERED_BY_OPERATOR,
+            subject=fact.fact_key,
+            transaction_id=fact.transaction_id,
+            money=fact.money,
+            detail="Revio has told of money that an operator had entered; it was not booked again.",
+            opened_at=at,
+        )
+    )
 
 
 def _deposit_of(unit: WalletUnit, fact: DepositPaid) -> Transaction | None:
@@ -62,7 +82,7 @@ def _misfit(unit: WalletUnit, fact: DepositPaid, transaction: Transaction | None
         return "currency_mismatch"
     if transaction.money != fact.money:
         return "amount_mismatch"
-    if not transaction.may_become(Status.COMPLETED):
+    if not transaction.waits_for_money:
         return "already_credited"
     return None
 
@@ -80,12 +100,12 @@ def _credit(
             effective_at=fact.paid_at,
         )
     )
-    assert booked.balance is not None
+    assert booked.available is not None
     transaction.provider_id = fact.purchase_id
     transaction.move_to(Status.COMPLETED, at=at, cause="deposit_paid")
     DEPOSIT_SAGA.end(transaction, at=at)
     unit.transactions.save(transaction)
-    unit.outbox.add(deposit_completed(transaction, available=booked.balance.available, at=at))
+    unit.outbox.add(deposit_completed(transaction, available=booked.available, at=at))
     return MoneyFactAnswer(
         fact_key=fact.fact_key,
         money=fact.money,

@@ -7,6 +7,7 @@ from wallet.domain.money_facts import purchase_fact_key
 from wallet.domain.transactions import Status, Transaction
 from wallet.sagas.deposit import DEPOSIT_SAGA
 from wallet.use_cases.announcements import deposit_failed
+from wallet.use_cases.assign_suspense import deposit_of_purchase
 from wallet.use_cases.ports import WalletUnit
 
 _CLOSED_BY_THE_WALLET = "wallet"
@@ -33,9 +34,12 @@ def follow_purchase(
     """
     purchase = unit.ledger.purchase(purchase_id)
     assert purchase is not None
-    deposit = unit.transactions.find_credited_for_update(purchase_id)
-    if deposit is None:
+    if purchase.user_id is None:
         return _end_review(unit, purchase, cause=cause, fact_key=fact_key, at=at)
+    credited_to = deposit_of_purchase(unit, purchase_id)
+    deposit = None if credited_to is None else unit.transactions.find_for_update(credited_to)
+    if deposit is None:
+        return None
     status = status_shown_by(purchase)
     if status is deposit.status:
         deposit.note(at=at, cause=cause, detail=fact_key)
@@ -68,7 +72,7 @@ def _end_review(
     unit: WalletUnit, purchase: PurchaseMoney, *, cause: str, fact_key: str, at: datetime
 ) -> Transaction | None:
     answer = unit.money_fact_answers.find(purchase_fact_key(purchase.purchase_id))
-    if purchase.user_id is not None or purchase.left.is_positive or answer is None:
+    if purchase.left.is_positive or answer is None:
         return None
     # Nothing is left that an operator could decide about.
     unit.operator_cases.close(

@@ -8,6 +8,7 @@ from typing import Protocol
 from octoco.events import OutboundMessage
 from octoco.money import Money
 from octoco.ports import MessagingUnit
+from wallet.domain.adjustments import Adjustment, AdjustmentStatus
 from wallet.domain.ledger import (
     Balance,
     Booked,
@@ -19,6 +20,7 @@ from wallet.domain.ledger import (
 from wallet.domain.money_facts import BankAccount, FeeTold, MoneyFactAnswer, OperatorCase
 from wallet.domain.operator_decisions import OperatorDecision
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
+from wallet.use_cases.reading_ports import Books
 
 
 class Ledger(Protocol):
@@ -44,6 +46,30 @@ class Ledger(Protocol):
             ExceedsPurchase: a refund or a chargeback of more than is left of the purchase, or an
                 assignment of anything but all that is left of it in suspense.
             LedgerAccountNotFound: the user has no accounts in the currency.
+        """
+        ...
+
+    def post_all(
+        self,
+        postings: Sequence[Posting],
+        *,
+        announcing: Sequence[OutboundMessage | None] = (),
+    ) -> Sequence[Booked]:
+        """Book many movements by sets: what the same postings one by one would leave behind.
+
+        Args:
+            postings: Deposits, fees, fee returns, suspense and settlements; each business key once.
+                A settlement is of a whole hold: its subject is the transaction, its key
+                `hold_end:<transaction>`.
+            announcing: The message of each posting, None where there is none; empty for no message
+                at all. It is stored only if its posting moved something.
+
+        Returns:
+            What each posting left behind, in their order.
+
+        Raises:
+            InvalidAmount, UnknownCurrency, BusinessKeyReused, LedgerAccountNotFound, HoldNotFound:
+                one of them would have been refused, so none of them is booked.
         """
         ...
 
@@ -178,10 +204,6 @@ class Transactions(Protocol):
 
     def find_for_update(self, transaction_id: str) -> Transaction | None:
         """Return a transaction, locked until the unit of work ends."""
-        ...
-
-    def find_credited_for_update(self, purchase_id: str) -> Transaction | None:
-        """Return the deposit that a purchase's money was credited to, locked."""
         ...
 
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
@@ -322,11 +344,51 @@ class OperatorDecisions(Protocol):
         ...
 
 
+class Adjustments(Protocol):
+    """Kept by the database's own functions: they see to it that two people agreed."""
+
+    def request(
+        self, *, adjustment_id: str, user_id: str, money: Money, reason: str, operator_id: str
+    ) -> Adjustment:
+        """Store a request, once for its id.
+
+        Raises:
+            UnknownCurrency: the ledger does not know the currency.
+            InvalidAmount: the amount is zero.
+            LedgerAccountNotFound: the user has no accounts in the currency.
+            BusinessKeyReused: the id was used for something else.
+        """
+        ...
+
+    def decide(
+        self, *, adjustment_id: str, operator_id: str, approve: bool, reason: str
+    ) -> Adjustment:
+        """Decide a request, once; an approval books it.
+
+        Raises:
+            AdjustmentNotFound: there is no such request.
+            AdjustmentNeedsTwoPeople: it is the operator's own.
+            AdjustmentAlreadyDecided: somebody decided it, or it was decided otherwise.
+            InsufficientFunds: less is available than is to be taken; it stays open.
+        """
+        ...
+
+    def find(self, adjustment_id: str) -> Adjustment | None: ...
+
+    def page(
+        self, *, status: AdjustmentStatus | None, before_id: str | None, limit: int
+    ) -> Sequence[Adjustment]:
+        """Return adjustments, newest first, that are older than `before_id`."""
+        ...
+
+
 class WalletUnit(MessagingUnit, Protocol):
     """The wallet's unit of work."""
 
     @property
     def ledger(self) -> Ledger: ...
+    @property
+    def books(self) -> Books: ...
     @property
     def transactions(self) -> Transactions: ...
     @property
@@ -341,3 +403,5 @@ class WalletUnit(MessagingUnit, Protocol):
     def operator_cases(self) -> OperatorCases: ...
     @property
     def operator_decisions(self) -> OperatorDecisions: ...
+    @property
+    def adjustments(self) -> Adjustments: ...

@@ -51,14 +51,6 @@ _SAVE: Final = sqlalchemy.text(
     """
 )
 _FIND_FOR_UPDATE: Final = sqlalchemy.text("SELECT * FROM transactions WHERE id = :id FOR UPDATE")
-_FIND_CREDITED: Final = sqlalchemy.text(
-    """
-    SELECT * FROM transactions
-    WHERE provider_id = :purchase_id AND kind = 'deposit'
-      AND status IN ('completed', 'partially_refunded', 'refunded', 'reversed')
-    FOR UPDATE
-    """
-)
 _FIND_OF_USER: Final = sqlalchemy.text(
     "SELECT * FROM transactions WHERE id = :id AND user_id = :user_id"
 )
@@ -137,10 +129,6 @@ class PostgresTransactions:
 
     def find_for_update(self, transaction_id: str) -> Transaction | None:
         row = self._connection.execute(_FIND_FOR_UPDATE, {"id": transaction_id}).one_or_none()
-        return None if row is None else _transaction(row)
-
-    def find_credited_for_update(self, purchase_id: str) -> Transaction | None:
-        row = self._connection.execute(_FIND_CREDITED, {"purchase_id": purchase_id}).one_or_none()
         return None if row is None else _transaction(row)
 
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:

@@ -5,6 +5,8 @@ import sqlalchemy
 from octoco.clock import Clock
 from octoco.database import PostgresUnit
 from octoco.messaging.contracts import Contracts
+from wallet.adapters.postgres.adjustments import PostgresAdjustments
+from wallet.adapters.postgres.books import PostgresBooks
 from wallet.adapters.postgres.facts import (
     PostgresBankAccounts,
     PostgresMoneyFactAnswers,
@@ -27,10 +29,12 @@ class PostgresWalletUnit(PostgresUnit):
     ) -> None:
         super().__init__(connection, source=SOURCE, contracts=contracts, clock=clock)
         self.ledger = PostgresLedger(connection, self.outbox)
+        self.books = PostgresBooks(connection)
         self.transactions = PostgresTransactions(connection)
         self.users = PostgresUsers(connection)
         self.bank_accounts = PostgresBankAccounts(connection)
         self.money_fact_answers = PostgresMoneyFactAnswers(connection)
         self.fee_totals = PostgresFeeTotals(connection)
         self.operator_cases = PostgresOperatorCases(connection)
+        self.adjustments = PostgresAdjustments(connection)
         self.operator_decisions = PostgresOperatorDecisions(connection)
