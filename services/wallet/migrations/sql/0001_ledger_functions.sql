@@ -21,7 +21,8 @@ BEGIN
     INSERT INTO ledger_accounts (user_id, currency, exponent, kind, balance, version)
     SELECT p_user_id, c.code, c.exponent, k.kind, round(0::numeric, c.exponent), 0
     FROM currencies c,
-         unnest(ARRAY['available', 'held', 'receivable']) WITH ORDINALITY AS k (kind, place)
+         unnest(ARRAY['available', 'held', 'receivable']::ledger_account_kind[])
+             WITH ORDINALITY AS k (kind, place)
     WHERE c.code = p_currency
     ORDER BY k.place
     ON CONFLICT (user_id, currency, kind) WHERE user_id IS NOT NULL DO NOTHING;
@@ -30,11 +31,95 @@ BEGIN
     END IF;
 END $$;
 
+-- Take back what a purchase brought in, by a refund or a chargeback, from whoever has it: the user
+-- it was credited to (a shortfall becomes receivable) or suspense. All that is taken back together
+-- is never more than came in.
+CREATE FUNCTION take_back(
+    p_business_key text, p_kind transfer_kind, p_user_id text, p_amount numeric, p_currency text,
+    p_purchase text, p_effective_at timestamptz
+) RETURNS posting LANGUAGE plpgsql AS $$
+DECLARE
+    v_purchase transfers;
+    v_user_id text;
+    v_taken numeric;
+BEGIN
+    -- The lock lets one taker at a time count what was taken before.
+    SELECT * INTO v_purchase FROM transfers
+    WHERE business_key = 'purchase:' || p_purchase FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        PERFORM refuse('WL023', 'purchase_not_booked', jsonb_build_object('purchase', p_purchase));
+    END IF;
+    v_user_id := v_purchase.user_id;
+    IF v_user_id IS NULL THEN
+        SELECT a.user_id INTO v_user_id FROM transfers a
+        WHERE a.subject = p_purchase AND a.kind = 'suspense_assignment'
+          AND NOT EXISTS (SELECT FROM transfers r WHERE r.reverses = a.id);
+    END IF;
+    IF p_user_id IS DISTINCT FROM v_user_id AND p_user_id IS NOT NULL
+        OR p_currency IS DISTINCT FROM v_purchase.currency
+    THEN
+        PERFORM refuse('WL012', 'business_key_reused', jsonb_build_object(
+            'business_key', v_purchase.business_key, 'stored_kind', v_purchase.kind));
+    END IF;
+    SELECT coalesce(sum(t.amount), 0) INTO v_taken FROM transfers t
+    WHERE t.subject = p_purchase AND t.kind IN ('refund', 'chargeback')
+      AND t.business_key <> p_business_key
+      AND NOT EXISTS (SELECT FROM transfers r WHERE r.reverses = t.id);
+    IF EXISTS (SELECT FROM transfers r WHERE r.reverses = v_purchase.id) THEN
+        v_taken := v_purchase.amount;
+    END IF;
+    IF p_amount > v_purchase.amount - v_taken
+        AND NOT EXISTS (SELECT FROM transfers WHERE business_key = p_business_key)
+    THEN
+        PERFORM refuse('WL022', 'exceeds_purchase', jsonb_build_object(
+            'purchase', p_purchase, 'left', (v_purchase.amount - v_taken)::text));
+    END IF;
+    IF v_user_id IS NULL THEN
+        RETURN book(p_business_key, p_kind, NULL, p_amount, p_currency, p_purchase, p_effective_at,
+                    NULL, 0, false, 0, 'suspense', -p_amount, 'provider_clearing', p_amount);
+    END IF;
+    RETURN book(p_business_key, p_kind, v_user_id, p_amount, p_currency, p_purchase,
+                p_effective_at, NULL, -p_amount, true, 0, 'provider_clearing', p_amount,
+                NULL, NULL);
+END $$;
+
+-- Give a user what lay in suspense: all of it that was not taken back, to the cent.
+CREATE FUNCTION assign_suspense(
+    p_business_key text, p_user_id text, p_amount numeric, p_currency text, p_purchase text,
+    p_effective_at timestamptz
+) RETURNS posting LANGUAGE plpgsql AS $$
+DECLARE
+    v_purchase transfers;
+    v_left numeric;
+BEGIN
+    SELECT * INTO v_purchase FROM transfers
+    WHERE business_key = 'purchase:' || p_purchase AND kind = 'suspense' FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        PERFORM refuse('WL023', 'purchase_not_booked', jsonb_build_object('purchase', p_purchase));
+    END IF;
+    SELECT v_purchase.amount - coalesce(sum(t.amount), 0) INTO v_left FROM transfers t
+    WHERE t.subject = p_purchase AND t.kind IN ('refund', 'chargeback', 'suspense_assignment')
+      AND NOT EXISTS (SELECT FROM transfers r WHERE r.reverses = t.id);
+    IF EXISTS (SELECT FROM transfers r WHERE r.reverses = v_purchase.id) THEN
+        v_left := 0;
+    END IF;
+    IF (p_amount, p_currency) IS DISTINCT FROM (v_left, v_purchase.currency)
+        AND NOT EXISTS (SELECT FROM transfers WHERE business_key = p_business_key)
+    THEN
+        PERFORM refuse('WL022', 'exceeds_purchase', jsonb_build_object(
+            'purchase', p_purchase, 'left', v_left::text));
+    END IF;
+    RETURN book(p_business_key, 'suspense_assignment', p_user_id, p_amount, p_currency, p_purchase,
+                p_effective_at, NULL, p_amount, false, 0, 'suspense', -p_amount, NULL, NULL);
+END $$;
+
 -- Post money that enters, leaves or is sorted, by kind:
---   deposit     provider_clearing -> the user (receivable first)
---   chargeback  the user -> provider_clearing (the shortfall becomes receivable)
---   fee         provider_fees -> provider_clearing
---   suspense    provider_clearing -> suspense
+--   deposit              provider_clearing -> the user (receivable first)
+--   suspense             provider_clearing -> suspense
+--   suspense_assignment  suspense -> the user (receivable first); the subject is the purchase
+--   refund, chargeback   whoever has the purchase's money -> provider_clearing; the subject is the
+--                        purchase, and a user's shortfall becomes receivable
+--   fee, fee_return      provider_fees -> provider_clearing, and back
 CREATE FUNCTION post_transfer(
     p_business_key text, p_kind text, p_user_id text, p_amount numeric, p_currency text,
     p_subject text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
@@ -44,34 +129,38 @@ SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_result posting;
-    v_own numeric := 0;
-    v_system_kinds text[];
-    v_system_amounts numeric[];
 BEGIN
-    IF (p_user_id IS NULL) <> (p_kind IN ('fee', 'suspense')) THEN
+    IF p_user_id IS NULL AND p_kind IN ('deposit', 'suspense_assignment')
+        OR p_user_id IS NOT NULL AND p_kind IN ('fee', 'fee_return', 'suspense')
+    THEN
         PERFORM refuse('WL015', 'user_missing', jsonb_build_object('kind', p_kind));
     END IF;
     CASE p_kind
         WHEN 'deposit' THEN
-            v_own := p_amount;
-            v_system_kinds := ARRAY['provider_clearing'];
-            v_system_amounts := ARRAY[-p_amount];
-        WHEN 'chargeback' THEN
-            v_own := -p_amount;
-            v_system_kinds := ARRAY['provider_clearing'];
-            v_system_amounts := ARRAY[p_amount];
+            v_result := book(p_business_key, 'deposit', p_user_id, p_amount, p_currency, p_subject,
+                             p_effective_at, NULL, p_amount, false, 0,
+                             'provider_clearing', -p_amount, NULL, NULL);
         WHEN 'fee' THEN
-            v_system_kinds := ARRAY['provider_fees', 'provider_clearing'];
-            v_system_amounts := ARRAY[-p_amount, p_amount];
+            v_result := book(p_business_key, 'fee', NULL, p_amount, p_currency, p_subject,
+                             p_effective_at, NULL, 0, false, 0,
+                             'provider_fees', -p_amount, 'provider_clearing', p_amount);
+        WHEN 'fee_return' THEN
+            v_result := book(p_business_key, 'fee_return', NULL, p_amount, p_currency, p_subject,
+                             p_effective_at, NULL, 0, false, 0,
+                             'provider_clearing', -p_amount, 'provider_fees', p_amount);
         WHEN 'suspense' THEN
-            v_system_kinds := ARRAY['provider_clearing', 'suspense'];
-            v_system_amounts := ARRAY[-p_amount, p_amount];
+            v_result := book(p_business_key, 'suspense', NULL, p_amount, p_currency, p_subject,
+                             p_effective_at, NULL, 0, false, 0,
+                             'provider_clearing', -p_amount, 'suspense', p_amount);
+        WHEN 'suspense_assignment' THEN
+            v_result := assign_suspense(p_business_key, p_user_id, p_amount, p_currency, p_subject,
+                                        p_effective_at);
+        WHEN 'refund', 'chargeback' THEN
+            v_result := take_back(p_business_key, p_kind::transfer_kind, p_user_id, p_amount,
+                                  p_currency, p_subject, p_effective_at);
         ELSE
             PERFORM refuse('WL016', 'unknown_posting', jsonb_build_object('kind', p_kind));
     END CASE;
-    v_result := book(p_business_key, p_kind, p_user_id, p_amount, p_currency, p_subject,
-                     p_effective_at, NULL, v_own, p_kind = 'chargeback', 0,
-                     v_system_kinds, v_system_amounts);
     IF NOT v_result.repeated AND p_messages IS NOT NULL THEN
         PERFORM announce(p_messages);
     END IF;
@@ -93,12 +182,12 @@ BEGIN
         PERFORM refuse('WL015', 'user_missing');
     END IF;
     v_result := book('hold:' || p_subject, 'hold', p_user_id, p_amount, p_currency, p_subject,
-                     p_effective_at, NULL, -p_amount, false, p_amount, '{}', '{}');
+                     p_effective_at, NULL, -p_amount, false, p_amount, NULL, NULL, NULL, NULL);
     IF NOT v_result.repeated THEN
         -- Not copied from the transfer: reading the newest page of that index, which every posting
         -- writes to, would cost retries under SERIALIZABLE.
         INSERT INTO holds (subject, user_id, currency, amount, placed_by)
-        VALUES (p_subject, p_user_id, p_currency, round(p_amount, scale(v_result.held)),
+        VALUES (p_subject, p_user_id, p_currency, round(p_amount, scale(v_result.available)),
                 v_result.transfer_id);
         IF p_messages IS NOT NULL THEN
             PERFORM announce(p_messages);
@@ -115,7 +204,7 @@ CREATE FUNCTION end_hold(
 DECLARE
     v_result posting;
     v_hold holds;
-    v_kind text := CASE WHEN p_settled > 0 THEN 'settlement' ELSE 'release' END;
+    v_kind transfer_kind := CASE WHEN p_settled > 0 THEN 'settlement' ELSE 'release' END;
     v_outcome text := CASE WHEN p_settled > 0 THEN 'settled' ELSE 'released' END;
 BEGIN
     SELECT * INTO v_hold FROM holds WHERE subject = p_subject;
@@ -134,7 +223,7 @@ BEGIN
         'hold_end:' || p_subject, v_kind, v_hold.user_id,
         CASE WHEN p_settled > 0 THEN p_settled ELSE v_hold.amount END, v_hold.currency, p_subject,
         p_effective_at, NULL, v_hold.amount - p_settled, false, -v_hold.amount,
-        ARRAY['provider_clearing'], ARRAY[p_settled]);
+        'provider_clearing', p_settled, NULL, NULL);
     IF NOT v_result.repeated THEN
         UPDATE holds
         SET ended_by = v_result.transfer_id, outcome = v_outcome,
@@ -172,7 +261,8 @@ END $$;
 
 -- Undo a transfer by its opposite, once. What it gave the user is taken back (a shortfall becomes
 -- receivable), what it took is given back (receivable first). Movements between a user's own
--- accounts are no matter of reversal: a hold is ended by its saga.
+-- accounts are no matter of reversal: a hold is ended by its saga. A purchase whose money was
+-- refunded, charged back or assigned is not reversed: those come first.
 CREATE FUNCTION reverse_transfer(
     p_business_key text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
@@ -182,11 +272,12 @@ AS $$
 DECLARE
     v_result posting;
     v_original transfers;
-    v_system_kinds text[];
-    v_system_amounts numeric[];
+    v_kinds ledger_account_kind[];
+    v_amounts numeric[];
     v_own numeric;
 BEGIN
-    SELECT * INTO v_original FROM transfers WHERE business_key = p_business_key;
+    -- The lock keeps a refund or a chargeback of the same purchase out meanwhile.
+    SELECT * INTO v_original FROM transfers WHERE business_key = p_business_key FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         PERFORM refuse('WL020', 'transfer_not_found',
                        jsonb_build_object('business_key', p_business_key));
@@ -194,16 +285,26 @@ BEGIN
     SELECT coalesce(-sum(e.amount) FILTER (WHERE a.user_id IS NOT NULL), 0),
            array_agg(a.kind ORDER BY e.leg) FILTER (WHERE a.user_id IS NULL),
            array_agg(-e.amount ORDER BY e.leg) FILTER (WHERE a.user_id IS NULL)
-    INTO v_own, v_system_kinds, v_system_amounts
+    INTO v_own, v_kinds, v_amounts
     FROM entries e JOIN ledger_accounts a ON a.id = e.ledger_account_id
     WHERE e.transfer_id = v_original.id;
-    IF v_system_kinds IS NULL OR v_original.kind = 'reversal' THEN
+    IF v_kinds IS NULL OR v_original.kind = 'reversal' THEN
         PERFORM refuse('WL021', 'transfer_not_reversible',
                        jsonb_build_object('business_key', p_business_key));
     END IF;
+    IF v_original.kind IN ('deposit', 'suspense', 'suspense_assignment') AND EXISTS (
+        SELECT FROM transfers t
+        WHERE t.subject = v_original.subject AND t.id <> v_original.id
+          AND t.kind IN ('refund', 'chargeback', 'suspense_assignment')
+          AND NOT EXISTS (SELECT FROM transfers r WHERE r.reverses = t.id)
+    ) THEN
+        PERFORM refuse('WL022', 'exceeds_purchase', jsonb_build_object(
+            'purchase', v_original.subject, 'left', '0'));
+    END IF;
     v_result := book('reversal:' || p_business_key, 'reversal', v_original.user_id,
                      v_original.amount, v_original.currency, v_original.subject, p_effective_at,
-                     v_original.id, v_own, true, 0, v_system_kinds, v_system_amounts);
+                     v_original.id, v_own, true, 0,
+                     v_kinds[1], v_amounts[1], v_kinds[2], v_amounts[2]);
     IF NOT v_result.repeated AND p_messages IS NOT NULL THEN
         PERFORM announce(p_messages);
     END IF;
@@ -216,6 +317,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA wallet FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     open_ledger_accounts(text, text),
     post_transfer(text, text, text, numeric, text, text, timestamptz, jsonb),
+    post_transfers(jsonb, jsonb),
     place_hold(text, text, numeric, text, timestamptz, jsonb),
     settle_hold(text, numeric, timestamptz, jsonb),
     release_hold(text, timestamptz, jsonb),

@@ -59,7 +59,10 @@ def test_the_service_cannot_write_the_ledgers_tables(
         "CREATE FUNCTION wallet.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
         "CREATE TABLE wallet.mine (id integer)",
         "CREATE TEMPORARY TABLE ledger_accounts (id integer)",
-        "SELECT book('k:1', 'deposit', 'usr', 1, 'ZAR', 's', now(), NULL, 1, false, 0, '{}', '{}')",
+        "SELECT book('k:1', 'deposit', 'usr', 1, 'ZAR', 's', now(), NULL, 1, false, 0, "
+        "'provider_clearing', -1, NULL, NULL)",
+        "SELECT book_batch('{}', now())",
+        "SELECT take_back('k:1', 'refund', NULL, 1, 'ZAR', 'p', now())",
         "SELECT end_hold('txn', 1, now(), NULL)",
         "SELECT announce('[]')",
         "UPDATE transaction_events SET cause = 'other'",
@@ -107,16 +110,31 @@ def test_the_service_cannot_grant_itself_anything(
         "UPDATE transactions SET amount = 1",
         "DELETE FROM transactions",
         "UPDATE transaction_events SET cause = 'other'",
-        """
-        INSERT INTO ledger_accounts (user_id, currency, exponent, kind, balance, version)
-        VALUES ('usr_x', 'ZAR', 2, 'available', 5.00, 0)
-        """,
     ],
 )
 def test_even_the_owner_cannot_rewrite_what_was_booked(
     owner_connection: extensions.connection, user_id: str, statement: str
 ) -> None:
     assert refused(owner_connection, statement) == "WL001"
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        "('usr_x', 'ZAR', 2, 'available', 5.00, 0)",
+        "('usr_x', 'ZAR', 2, 'available', 0.00, 3)",
+        "('usr_x', 'ZAR', 2, 'available', NULL, NULL)",
+        "('usr_x', 'ZAR', 2, 'suspense', 0.00, 0)",
+        "('usr_x', 'ZAR', 2, 'available', 0.000, 0)",
+    ],
+)
+def test_even_the_owner_cannot_open_an_account_that_is_not_empty(
+    owner_connection: extensions.connection, account: str
+) -> None:
+    insert = (
+        "INSERT INTO ledger_accounts (user_id, currency, exponent, kind, balance, version) VALUES "
+    )
+    assert refused(owner_connection, insert + account) == "WL003"
 
 
 INSERT = """
@@ -246,7 +264,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Legs], list[str]], str]] = {
             legs.clearing("ZAR", "0.00"),
             legs.own("ZAR", "0.00", legs.next_version, "250.00"),
         ],
-        "23514",
+        "WL004",
     ),
 }
 

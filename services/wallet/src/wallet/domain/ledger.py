@@ -17,6 +17,7 @@ class PostingKind(StrEnum):
     FEE_RETURN = "fee_return"
     SUSPENSE = "suspense"
     SUSPENSE_ASSIGNMENT = "suspense_assignment"
+    SETTLEMENT = "settlement"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +47,11 @@ class Booked:
 
     Args:
         repeated: True if the business key had posted before: nothing was moved now.
-        balance: The user's balance after it; None where no user is concerned.
+        available: What the user may spend after it; None where no user is concerned.
     """
 
     repeated: bool
-    balance: "Balance | None"
+    available: Money | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,33 +53,40 @@ _REFUSALS: Final[Mapping[str, tuple[type[Refusal], str]]] = {
 _OPEN_ACCOUNTS: Final = sqlalchemy.text("SELECT open_ledger_accounts(:user_id, :currency)")
 _POST: Final = sqlalchemy.text(
     """
-    SELECT repeated, currency, available, held, receivable
+    SELECT repeated, currency, available
     FROM post_transfer(:business_key, :kind, :user_id, :amount, :currency, :subject,
                        :effective_at, CAST(:messages AS jsonb))
     """
 )
+_POST_ALL: Final = sqlalchemy.text(
+    """
+    SELECT repeated, available
+    FROM post_transfers(CAST(:postings AS jsonb), CAST(:messages AS jsonb))
+    ORDER BY place
+    """
+)
 _PLACE_HOLD: Final = sqlalchemy.text(
     """
-    SELECT repeated, currency, available, held, receivable
+    SELECT repeated, currency, available
     FROM place_hold(:subject, :user_id, :amount, :currency, :effective_at,
                     CAST(:messages AS jsonb))
     """
 )
 _SETTLE_HOLD: Final = sqlalchemy.text(
     """
-    SELECT repeated, currency, available, held, receivable
+    SELECT repeated, currency, available
     FROM settle_hold(:subject, :amount, :effective_at, CAST(:messages AS jsonb))
     """
 )
 _RELEASE_HOLD: Final = sqlalchemy.text(
     """
-    SELECT repeated, currency, available, held, receivable
+    SELECT repeated, currency, available
     FROM release_hold(:subject, :effective_at, CAST(:messages AS jsonb))
     """
 )
 _REVERSE: Final = sqlalchemy.text(
     """
-    SELECT repeated, currency, available, held, receivable
+    SELECT repeated, currency, available
     FROM reverse_transfer(:business_key, :effective_at)
     """
 )
@@ -130,6 +137,30 @@ class PostgresLedger:
             },
         )
         return _booked(row)
+
+    def post_all(
+        self,
+        postings: Sequence[Posting],
+        *,
+        announcing: Sequence[OutboundMessage | None] = (),
+    ) -> Sequence[Booked]:
+        messages = [
+            {"place": place, **self._outbox.prepare(message)}
+            for place, message in enumerate(announcing, start=1)
+            if message is not None
+        ]
+        parameters = {
+            "postings": json.dumps([_request(posting) for posting in postings]),
+            "messages": json.dumps(messages) if messages else None,
+        }
+        rows = self._execute(_POST_ALL, parameters).all()
+        return [
+            Booked(
+                row.repeated,
+                None if row.available is None else Money(row.available, posting.money.currency),
+            )
+            for row, posting in zip(rows, postings, strict=True)
+        ]
 
     def place_hold(
         self,
@@ -217,8 +248,13 @@ class PostgresLedger:
         return json.dumps([self._outbox.prepare(message) for message in messages])
 
     def _call(self, statement: sqlalchemy.TextClause, parameters: Mapping[str, object]) -> Any:
+        return self._execute(statement, parameters).one()
+
+    def _execute(
+        self, statement: sqlalchemy.TextClause, parameters: Mapping[str, object]
+    ) -> sqlalchemy.CursorResult[Any]:
         try:
-            return self._connection.execute(statement, parameters).one()
+            return self._connection.execute(statement, parameters)
         except DBAPIError as error:
             original: Any = error.orig
             refusal = _REFUSALS.get(original.pgcode)
@@ -236,8 +272,21 @@ def _facts(error: Any) -> dict[str, object]:
     return {name: value for name, value in facts.items() if name in {"available", "currency"}}
 
 
+def _request(posting: Posting) -> dict[str, object]:
+    return {
+        "business_key": posting.business_key,
+        "kind": posting.kind.value,
+        "user_id": posting.user_id,
+        "amount": str(posting.money.amount),
+        "currency": posting.money.currency,
+        "subject": posting.subject,
+        "effective_at": posting.effective_at.isoformat(),
+    }
+
+
 def _booked(row: Any) -> Booked:
-    return Booked(row.repeated, None if row.available is None else _balance(row))
+    available = None if row.available is None else Money(row.available, row.currency)
+    return Booked(row.repeated, available)
 
 
 def _balance(row: Any) -> Balance:
