@@ -78,6 +78,11 @@ def _application(unit: Unit) -> Flask:
     def admin() -> dict[str, str]:
         return {"status": "in"}
 
+    @routes.route("/desk", methods=["GET"])
+    @authenticated(role=frozenset({"admin", "support"}))
+    def desk() -> dict[str, str]:
+        return {"status": "in"}
+
     failures: dict[str, Callable[[], Exception]] = {
         "taken": lambda: Taken("It is taken.", field="name"),
         "away": lambda: Unavailable("Away.", retry_after_seconds=7),
@@ -248,6 +253,12 @@ def test_a_role_is_needed_where_one_is_asked_for(client: FlaskClient) -> None:
     )
     admitted = client.get("/admin", headers={"Authorization": f"Bearer {token(roles=['admin'])}"})
     assert admitted.status_code == 200
+
+
+def test_one_of_several_roles_is_enough(client: FlaskClient) -> None:
+    for roles, status in ((["admin"], 200), (["user", "support"], 200), (["user"], 403), ([], 403)):
+        answer = client.get("/desk", headers={"Authorization": f"Bearer {token(roles=roles)}"})
+        assert answer.status_code == status
 
 
 def test_what_does_not_exist_is_a_problem_too(client: FlaskClient) -> None:

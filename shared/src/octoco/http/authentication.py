@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
@@ -135,21 +136,25 @@ def install_authentication(app: Flask, keys: TokenKeys) -> None:
         return key
 
 
-def authenticated(*, role: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def authenticated(
+    *, role: str | AbstractSet[str] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let only bearers of a valid access token into a route.
 
     Args:
-        role: A role the token must carry as well.
+        role: A role the token must carry as well, or several of which one is enough.
 
     Raises:
         Problem: 401 `token_missing`, `token_expired` or `token_invalid`; 403 `forbidden`.
     """
 
+    needed = frozenset({role} if isinstance(role, str) else role or ())
+
     def decorate(route: Callable[P, R]) -> Callable[P, R]:
         @wraps(route)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             user = _verify()
-            if role is not None and role not in user.roles:
+            if needed and not needed & user.roles:
                 raise Problem(403, "forbidden", "Your role does not allow this.")
             return route(*args, **kwargs)
 
