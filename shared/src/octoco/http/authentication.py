@@ -147,7 +147,6 @@ def authenticated(
     Raises:
         Problem: 401 `token_missing`, `token_expired` or `token_invalid`; 403 `forbidden`.
     """
-
     needed = frozenset({role} if isinstance(role, str) else role or ())
 
     def decorate(route: Callable[P, R]) -> Callable[P, R]:

@@ -13,6 +13,8 @@ from octoco.http.authentication import TokenKeys
 from octoco.telemetry.logs import configure_logging
 from wallet.bootstrap import SERVICE, Wallet, build
 from wallet.config import read
+from wallet.entrypoints.http.admin.adjustments import admin_adjustments
+from wallet.entrypoints.http.admin.suspense import admin_suspense
 from wallet.entrypoints.http.context import install
 from wallet.entrypoints.http.refusals import REFUSAL_STATUS
 from wallet.entrypoints.http.transactions import money
@@ -52,7 +54,7 @@ def _application(database: Database, token_keys: TokenKeys) -> Flask:
             title="Octoco Wallet: wallet",
             database=database,
             token_keys=token_keys,
-            blueprints=(money,),
+            blueprints=(money, admin_adjustments, admin_suspense),
             refusal_status=REFUSAL_STATUS,
         )
     )

@@ -7,14 +7,15 @@ from typing import Final
 
 from octoco.http.problems import Problem
 
-_TRANSACTION_ID: Final = re.compile(r"txn_[0-9A-HJKMNP-TV-Z]{26}")
+_ID: Final = r"_[0-9A-HJKMNP-TV-Z]{26}"
+_PLACE: Final = r"[1-9][0-9]{0,17}"
 
 
-def cursor_of(before_id: str | None) -> str | None:
-    """Return the cursor of the page that goes on before this transaction."""
-    if before_id is None:
+def cursor_of(end: str | None) -> str | None:
+    """Return the cursor of the page that goes on where this one ends."""
+    if end is None:
         return None
-    return base64.urlsafe_b64encode(before_id.encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(end.encode()).decode().rstrip("=")
 
 
 def before_id_of(cursor: str | None) -> str | None:
@@ -23,13 +24,37 @@ def before_id_of(cursor: str | None) -> str | None:
     Raises:
         Problem: 422 `invalid_cursor`: not one that this service gave out.
     """
-    if cursor is None:
-        return None
+    return id_after(cursor, prefix="txn")
+
+
+def id_after(cursor: str | None, *, prefix: str) -> str | None:
+    """Return the id that the page before ended with.
+
+    Args:
+        cursor: As the client sent it; None for the first page.
+        prefix: Of the ids that are listed.
+
+    Raises:
+        Problem: 422 `invalid_cursor`: not one that this service gave out.
+    """
+    return None if cursor is None else _read(cursor, form=f"{prefix}{_ID}")
+
+
+def place_after(cursor: str | None) -> int:
+    """Return the place that the page before ended with; 0 for the first page.
+
+    Raises:
+        Problem: 422 `invalid_cursor`: not one that this service gave out.
+    """
+    return 0 if cursor is None else int(_read(cursor, form=_PLACE))
+
+
+def _read(cursor: str, *, form: str) -> str:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, ValueError):
         text = ""
-    if not _TRANSACTION_ID.fullmatch(text):
+    if not re.fullmatch(form, text):
         raise Problem(
             422,
             "invalid_cursor",
