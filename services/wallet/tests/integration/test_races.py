@@ -98,7 +98,7 @@ def test_duplicate_credits_at_once_post_once_and_are_all_answered(driver: Driver
     assert driver.announced(f"purchase:{purchase_id}") == ["wallet.money_fact.answered.v1"] * 20
     assert driver.announced(deposit.id).count("wallet.deposit.completed.v1") == 1
     keys = driver.rows(
-        "SELECT business_key FROM transfers WHERE subject = :subject ORDER BY id",
+        "SELECT business_key FROM transfers WHERE subject = :subject ORDER BY kind",
         subject=purchase_id,
     )
     assert [row.business_key for row in keys] == [

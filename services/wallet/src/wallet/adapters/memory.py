@@ -1,6 +1,6 @@
 """The wallet's ports in memory, for tests: the same rules, no database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,8 +32,15 @@ class MemoryTransactions:
         transaction.unsaved_events.clear()
         self.stored[transaction.id] = deepcopy(transaction)
 
+    def save_all(self, transactions: Sequence[Transaction]) -> None:
+        for transaction in transactions:
+            self.save(transaction)
+
     def find_for_update(self, transaction_id: str) -> Transaction | None:
         return deepcopy(self.stored.get(transaction_id))
+
+    def find_all_for_update(self, transaction_ids: Collection[str]) -> Mapping[str, Transaction]:
+        return {one: deepcopy(self.stored[one]) for one in transaction_ids if one in self.stored}
 
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
         found = self.find_for_update(transaction_id)
@@ -112,7 +119,7 @@ class MemoryUsers:
     """See `wallet.use_cases.ports.Users`."""
 
     def __init__(self) -> None:
-        self.known: dict[str, dict[str, datetime | None]] = {}
+        self.stored: dict[str, dict[str, datetime | None]] = {}
 
     def remember(
         self,
@@ -122,12 +129,15 @@ class MemoryUsers:
         registered_at: datetime | None = None,
         email_verified_at: datetime | None = None,
     ) -> None:
-        user = self.known.setdefault(user_id, {"first_seen_at": seen_at})
+        user = self.stored.setdefault(user_id, {"first_seen_at": seen_at})
         user["registered_at"] = user.get("registered_at") or registered_at
         user["email_verified_at"] = user.get("email_verified_at") or email_verified_at
 
     def exists(self, user_id: str) -> bool:
-        return user_id in self.known
+        return user_id in self.stored
+
+    def known(self, user_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(user_ids) & frozenset(self.stored)
 
     def lock(self, user_id: str) -> bool:
         return self.exists(user_id)
@@ -178,9 +188,17 @@ class MemoryMoneyFactAnswers:
     def find(self, fact_key: str) -> MoneyFactAnswer | None:
         return self.stored.get(fact_key)
 
+    def find_all(self, fact_keys: Collection[str]) -> Mapping[str, MoneyFactAnswer]:
+        return {key: self.stored[key] for key in fact_keys if key in self.stored}
+
     def add(self, answer: MoneyFactAnswer) -> None:
         assert answer.fact_key not in self.stored
         self.stored[answer.fact_key] = answer
+
+    def add_all(self, answers: Sequence[MoneyFactAnswer]) -> frozenset[str]:
+        new = {answer.fact_key: answer for answer in answers if answer.fact_key not in self.stored}
+        self.stored.update(new)
+        return frozenset(new)
 
 
 class MemoryFeeTotals:

@@ -1,10 +1,11 @@
 """The door for events: each type with what the wallet does about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from octoco.clock import Clock
+from octoco.context import context_of
 from octoco.events import Event
 from wallet.bootstrap import Wallet
 from wallet.domain.limits import Limits
@@ -14,19 +15,20 @@ from wallet.use_cases.book_chargeback import book_chargeback, reverse_chargeback
 from wallet.use_cases.book_refund import book_refund
 from wallet.use_cases.cancel_withdrawal import cancel_withdrawal, note_cancel_refused
 from wallet.use_cases.close_deposit import close_deposit
-from wallet.use_cases.credit_deposit import credit_deposit
+from wallet.use_cases.credit_deposit import credit_deposit, credit_deposits
 from wallet.use_cases.fail_withdrawal import fail_withdrawal
 from wallet.use_cases.open_checkout import open_checkout
 from wallet.use_cases.ports import WalletUnit
 from wallet.use_cases.record_attempt_failure import record_attempt_failure
 from wallet.use_cases.register_user import note_email_verified, register_user
-from wallet.use_cases.settle_withdrawal import settle_withdrawal
+from wallet.use_cases.settle_withdrawal import settle_withdrawal, settle_withdrawals
 from wallet.use_cases.track_bank_account import (
     track_removed_bank_account,
     track_verified_bank_account,
 )
 
 Handler = Callable[[WalletUnit, Event], None]
+BatchHandler = Callable[[WalletUnit, Sequence[Event]], None]
 
 
 def subscriptions(wallet: Wallet) -> Mapping[str, Handler]:
@@ -67,6 +69,36 @@ def handlers(*, clock: Clock, limits: Limits) -> Mapping[str, Handler]:
     }
 
 
+def batch_subscriptions(wallet: Wallet) -> Mapping[str, BatchHandler]:
+    """Return the batch handlers of the event types that come in floods."""
+    return batch_handlers(clock=wallet.clock)
+
+
+def batch_handlers(*, clock: Clock) -> Mapping[str, BatchHandler]:
+    """Return the handlers of many events at once; each does what the single one does for each.
+
+    Args:
+        clock: Says when the events are handled.
+    """
+
+    def together(message: type[Any], use_case: Callable[..., object]) -> BatchHandler:
+        def handle(unit: WalletUnit, events: Sequence[Event]) -> None:
+            use_case(
+                unit,
+                [message.from_data(event.data) for event in events],
+                contexts=[context_of(event) for event in events],
+                at=clock.now(),
+            )
+
+        return handle
+
+    return {message.TYPE: together(message, use_case) for message, use_case in _BATCH_USE_CASES}
+
+
+_BATCH_USE_CASES: Final[tuple[tuple[type[Any], Callable[..., object]], ...]] = (
+    (inbound.DepositPaid, credit_deposits),
+    (inbound.PayoutSucceeded, settle_withdrawals),
+)
 _USE_CASES: Final[tuple[tuple[type[Any], Callable[..., object]], ...]] = (
     (inbound.EmailVerified, note_email_verified),
     (inbound.BankAccountRemoved, track_removed_bank_account),

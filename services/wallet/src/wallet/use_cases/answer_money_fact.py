@@ -68,17 +68,18 @@ def refuse_fact(
         code: Why.
         at: Now, UTC.
     """
-    unit.operator_cases.open(
-        OperatorCase(
-            kind=code,
-            subject=fact_key,
-            transaction_id=transaction_id,
-            money=money,
-            detail="A fact about money was refused; nothing was booked.",
-            opened_at=at,
-        )
+    answer, case = refusal_of(
+        fact_key=fact_key, money=money, transaction_id=transaction_id, code=code, at=at
     )
-    return MoneyFactAnswer(
+    unit.operator_cases.open(case)
+    return answer
+
+
+def refusal_of(
+    *, fact_key: str, money: Money, transaction_id: str | None, code: str, at: datetime
+) -> tuple[MoneyFactAnswer, OperatorCase]:
+    """Return the answer that refuses a fact, and the case to be opened; see `refuse_fact`."""
+    answer = MoneyFactAnswer(
         fact_key=fact_key,
         money=money,
         outcome=Outcome.REFUSED,
@@ -86,3 +87,12 @@ def refuse_fact(
         transaction_id=transaction_id,
         answered_at=at,
     )
+    case = OperatorCase(
+        kind=code,
+        subject=fact_key,
+        transaction_id=transaction_id,
+        money=money,
+        detail="A fact about money was refused; nothing was booked.",
+        opened_at=at,
+    )
+    return answer, case

@@ -1,8 +1,10 @@
 """Credit money that came in, or book to suspense what fits no deposit."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from wallet.domain.ledger import Posting, PostingKind
+from octoco.context import WorkContext
+from wallet.domain.ledger import Booked, Posting, PostingKind
 from wallet.domain.money_facts import (
     ENTERED_BY_OPERATOR,
     MoneyFactAnswer,
@@ -11,10 +13,10 @@ from wallet.domain.money_facts import (
 )
 from wallet.domain.transactions import Status, Transaction, TransactionKind
 from wallet.messages.inbound import DepositPaid
+from wallet.messages.outbound import DepositCompleted
 from wallet.sagas.deposit import DEPOSIT_SAGA
 from wallet.use_cases.announcements import deposit_completed
-from wallet.use_cases.answer_money_fact import answer_money_fact
-from wallet.use_cases.book_fee import book_fee
+from wallet.use_cases.answer_money_facts import Decision, answer_money_facts
 from wallet.use_cases.ports import WalletUnit
 
 
@@ -36,19 +38,57 @@ def credit_deposit(unit: WalletUnit, fact: DepositPaid, *, at: datetime) -> Mone
 
     Source: docs/ledger.md, rules L3 and L8.
     """
-
-    def decide() -> MoneyFactAnswer:
-        transaction = _deposit_of(unit, fact)
-        code = _misfit(unit, fact, transaction)
-        if transaction is None or code is not None:
-            return _suspend(unit, fact, transaction=transaction, code=code or "", at=at)
-        return _credit(unit, fact, transaction, at=at)
-
-    answer = answer_money_fact(unit, fact_key=fact.fact_key, money=fact.money, at=at, decide=decide)
-    if answer.code == ENTERED_BY_OPERATOR:
-        _tell_operator(unit, fact, at=at)
-    book_fee(unit, subject=fact.purchase_id, fee=fact.fee, at=at)
+    (answer,) = credit_deposits(unit, [fact], at=at)
     return answer
+
+
+def credit_deposits(
+    unit: WalletUnit,
+    facts: Sequence[DepositPaid],
+    *,
+    contexts: Sequence[WorkContext] | None = None,
+    at: datetime,
+) -> Sequence[MoneyFactAnswer]:
+    """Do for many facts what `credit_deposit` does for each, in as many statements as for one.
+
+    Args:
+        unit: Open.
+        facts: In the order in which they came.
+        contexts: Of which work each fact is; None if all are of the work under way.
+        at: Now, UTC.
+
+    Returns:
+        The answers that were announced, in order.
+
+    Raises:
+        FactsNotTogether: only one by one gets these facts right.
+    """
+    transactions = unit.transactions.find_all_for_update(
+        {fact.transaction_id for fact in facts if fact.transaction_id is not None}
+    )
+    known_users = unit.users.known({one.user_id for one in transactions.values()})
+
+    def decide(fact: DepositPaid, transaction: Transaction | None) -> Decision:
+        if transaction is not None and transaction.kind is not TransactionKind.DEPOSIT:
+            transaction = None
+        code = _misfit(fact, transaction, known_users)
+        if transaction is None or code is not None:
+            return _suspense(fact, transaction, code=code or "", at=at)
+        return _credit(fact, transaction, at=at)
+
+    answers = answer_money_facts(
+        unit,
+        facts,
+        transactions=transactions,
+        decide=decide,
+        fee_subject=lambda fact: fact.purchase_id,
+        contexts=contexts,
+        at=at,
+    )
+    for fact, answer in zip(facts, answers, strict=True):
+        if answer.code == ENTERED_BY_OPERATOR:
+            _tell_operator(unit, fact, at=at)
+    return answers
 
 
 def _tell_operator(unit: WalletUnit, fact: DepositPaid, *, at: datetime) -> None:
@@ -64,19 +104,12 @@ def _tell_operator(unit: WalletUnit, fact: DepositPaid, *, at: datetime) -> None
     )
 
 
-def _deposit_of(unit: WalletUnit, fact: DepositPaid) -> Transaction | None:
-    if fact.transaction_id is None:
-        return None
-    transaction = unit.transactions.find_for_update(fact.transaction_id)
-    if transaction is None or transaction.kind is not TransactionKind.DEPOSIT:
-        return None
-    return transaction
-
-
-def _misfit(unit: WalletUnit, fact: DepositPaid, transaction: Transaction | None) -> str | None:
+def _misfit(
+    fact: DepositPaid, transaction: Transaction | None, known_users: Collection[str]
+) -> str | None:
     if transaction is None:
         return "unknown_transaction"
-    if not unit.users.exists(transaction.user_id):
+    if transaction.user_id not in known_users:
         return "unknown_user"
     if transaction.money.currency != fact.money.currency:
         return "currency_mismatch"
@@ -87,75 +120,67 @@ def _misfit(unit: WalletUnit, fact: DepositPaid, transaction: Transaction | None
     return None
 
 
-def _credit(
-    unit: WalletUnit, fact: DepositPaid, transaction: Transaction, *, at: datetime
-) -> MoneyFactAnswer:
-    booked = unit.ledger.post(
-        Posting(
-            business_key=f"purchase:{fact.purchase_id}",
-            kind=PostingKind.DEPOSIT,
-            user_id=transaction.user_id,
-            money=fact.money,
-            subject=fact.purchase_id,
-            effective_at=fact.paid_at,
-        )
-    )
-    assert booked.available is not None
+def _credit(fact: DepositPaid, transaction: Transaction, *, at: datetime) -> Decision:
     transaction.provider_id = fact.purchase_id
     transaction.move_to(Status.COMPLETED, at=at, cause="deposit_paid")
     DEPOSIT_SAGA.end(transaction, at=at)
-    unit.transactions.save(transaction)
-    unit.outbox.add(deposit_completed(transaction, available=booked.available, at=at))
-    return MoneyFactAnswer(
-        fact_key=fact.fact_key,
-        money=fact.money,
-        outcome=Outcome.CREDITED,
-        code=None,
-        transaction_id=transaction.id,
-        answered_at=at,
-    )
 
+    def completed(booked: Booked) -> DepositCompleted:
+        assert booked.available is not None
+        return deposit_completed(transaction, available=booked.available, at=at)
 
-def _suspend(
-    unit: WalletUnit,
-    fact: DepositPaid,
-    *,
-    transaction: Transaction | None,
-    code: str,
-    at: datetime,
-) -> MoneyFactAnswer:
-    unit.ledger.post(
-        Posting(
-            business_key=f"purchase:{fact.purchase_id}",
-            kind=PostingKind.SUSPENSE,
-            user_id=None,
+    return Decision(
+        answer=MoneyFactAnswer(
+            fact_key=fact.fact_key,
             money=fact.money,
-            subject=fact.purchase_id,
-            effective_at=fact.paid_at,
-        )
+            outcome=Outcome.CREDITED,
+            code=None,
+            transaction_id=transaction.id,
+            answered_at=at,
+        ),
+        transaction=transaction,
+        posting=_posting(fact, PostingKind.DEPOSIT, user_id=transaction.user_id),
+        message=completed,
     )
+
+
+def _suspense(
+    fact: DepositPaid, transaction: Transaction | None, *, code: str, at: datetime
+) -> Decision:
     if transaction is not None:
         if transaction.status is Status.PENDING:
             transaction.move_to(Status.REVIEW, at=at, cause="money_suspended", reason_code=code)
             DEPOSIT_SAGA.end(transaction, at=at)
         else:
             transaction.note(at=at, cause="money_suspended", detail=code)
-        unit.transactions.save(transaction)
-    unit.operator_cases.open(
-        OperatorCase(
+    return Decision(
+        answer=MoneyFactAnswer(
+            fact_key=fact.fact_key,
+            money=fact.money,
+            outcome=Outcome.SUSPENDED,
+            code=code,
+            transaction_id=fact.transaction_id,
+            answered_at=at,
+        ),
+        transaction=transaction,
+        posting=_posting(fact, PostingKind.SUSPENSE, user_id=None),
+        case=OperatorCase(
             kind=code,
             subject=fact.fact_key,
             transaction_id=fact.transaction_id,
             money=fact.money,
             detail="Money came in that fits no open deposit; it is in suspense.",
             opened_at=at,
-        )
+        ),
     )
-    return MoneyFactAnswer(
-        fact_key=fact.fact_key,
+
+
+def _posting(fact: DepositPaid, kind: PostingKind, *, user_id: str | None) -> Posting:
+    return Posting(
+        business_key=f"purchase:{fact.purchase_id}",
+        kind=kind,
+        user_id=user_id,
         money=fact.money,
-        outcome=Outcome.SUSPENDED,
-        code=code,
-        transaction_id=fact.transaction_id,
-        answered_at=at,
+        subject=fact.purchase_id,
+        effective_at=fact.paid_at,
     )

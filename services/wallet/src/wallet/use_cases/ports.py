@@ -1,6 +1,6 @@
 """What the use cases ask of their unit of work, without any framework."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -202,8 +202,16 @@ class Transactions(Protocol):
         """Store what changed, and append the new lines of the timeline."""
         ...
 
+    def save_all(self, transactions: Sequence[Transaction]) -> None:
+        """Store what changed in many, in one statement, and append their timelines' new lines."""
+        ...
+
     def find_for_update(self, transaction_id: str) -> Transaction | None:
         """Return a transaction, locked until the unit of work ends."""
+        ...
+
+    def find_all_for_update(self, transaction_ids: Collection[str]) -> Mapping[str, Transaction]:
+        """Return those that exist by their ids, locked in the order of these."""
         ...
 
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
@@ -253,6 +261,10 @@ class Users(Protocol):
 
     def exists(self, user_id: str) -> bool: ...
 
+    def known(self, user_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the users that exist."""
+        ...
+
     def lock(self, user_id: str) -> bool:
         """Lock the user's row, under which limits are counted.
 
@@ -285,7 +297,19 @@ class BankAccounts(Protocol):
 class MoneyFactAnswers(Protocol):
     def find(self, fact_key: str) -> MoneyFactAnswer | None: ...
 
+    def find_all(self, fact_keys: Collection[str]) -> Mapping[str, MoneyFactAnswer]:
+        """Return the answers that are kept to these facts, by fact key."""
+        ...
+
     def add(self, answer: MoneyFactAnswer) -> None: ...
+
+    def add_all(self, answers: Sequence[MoneyFactAnswer]) -> frozenset[str]:
+        """Keep the answers to facts that have none, in one statement.
+
+        Returns:
+            The keys of these facts; for every other one its first answer stays.
+        """
+        ...
 
 
 class FeeTotals(Protocol):

@@ -1,14 +1,17 @@
-"""Settle the hold of a withdrawal that was paid out."""
+"""Settle the holds of withdrawals that were paid out."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from octoco.context import WorkContext
+from wallet.domain.ledger import Posting, PostingKind
 from wallet.domain.money_facts import MoneyFactAnswer, Outcome
 from wallet.domain.transactions import Status, Transaction, TransactionKind
 from wallet.messages.inbound import PayoutSucceeded
 from wallet.sagas.withdrawal import WITHDRAWAL_SAGA
 from wallet.use_cases.announcements import withdrawal_completed
-from wallet.use_cases.answer_money_fact import answer_money_fact, refuse_fact
-from wallet.use_cases.book_fee import book_fee
+from wallet.use_cases.answer_money_fact import refusal_of
+from wallet.use_cases.answer_money_facts import Decision, answer_money_facts
 from wallet.use_cases.ports import WalletUnit
 
 
@@ -26,25 +29,55 @@ def settle_withdrawal(unit: WalletUnit, fact: PayoutSucceeded, *, at: datetime) 
     Returns:
         The answer that was announced: `settled`, or `refused` with a code.
     """
+    (answer,) = settle_withdrawals(unit, [fact], at=at)
+    return answer
 
-    def decide() -> MoneyFactAnswer:
-        transaction = unit.transactions.find_for_update(fact.transaction_id)
+
+def settle_withdrawals(
+    unit: WalletUnit,
+    facts: Sequence[PayoutSucceeded],
+    *,
+    contexts: Sequence[WorkContext] | None = None,
+    at: datetime,
+) -> Sequence[MoneyFactAnswer]:
+    """Do for many facts what `settle_withdrawal` does for each, in as many statements as for one.
+
+    Args:
+        unit: Open.
+        facts: In the order in which they came.
+        contexts: Of which work each fact is; None if all are of the work under way.
+        at: Now, UTC.
+
+    Returns:
+        The answers that were announced, in order.
+
+    Raises:
+        FactsNotTogether: only one by one gets these facts right.
+    """
+
+    def decide(fact: PayoutSucceeded, transaction: Transaction | None) -> Decision:
         code = _misfit(fact, transaction)
         if transaction is None or code is not None:
-            return refuse_fact(
-                unit,
+            answer, case = refusal_of(
                 fact_key=fact.fact_key,
                 money=fact.money,
                 transaction_id=fact.transaction_id,
                 code=code or "",
                 at=at,
             )
-        return _settle(unit, fact, transaction, at=at)
+            return Decision(answer=answer, case=case)
+        return _settlement(fact, transaction, at=at)
 
-    answer = answer_money_fact(unit, fact_key=fact.fact_key, money=fact.money, at=at, decide=decide)
-    # What Revio took is true, whatever the wallet made of the payout.
-    book_fee(unit, subject=fact.payout_id, fee=fact.fee, at=at)
-    return answer
+    return answer_money_facts(
+        unit,
+        facts,
+        transactions=unit.transactions.find_all_for_update({fact.transaction_id for fact in facts}),
+        decide=decide,
+        # What Revio took is true, whatever the wallet made of the payout.
+        fee_subject=lambda fact: fact.payout_id,
+        contexts=contexts,
+        at=at,
+    )
 
 
 def _misfit(fact: PayoutSucceeded, transaction: Transaction | None) -> str | None:
@@ -61,24 +94,28 @@ def _misfit(fact: PayoutSucceeded, transaction: Transaction | None) -> str | Non
     return None
 
 
-def _settle(
-    unit: WalletUnit, fact: PayoutSucceeded, transaction: Transaction, *, at: datetime
-) -> MoneyFactAnswer:
+def _settlement(fact: PayoutSucceeded, transaction: Transaction, *, at: datetime) -> Decision:
     transaction.provider_id = fact.payout_id
     transaction.move_to(Status.COMPLETED, at=at, cause="payout_succeeded")
     WITHDRAWAL_SAGA.end(transaction, at=at)
-    unit.ledger.settle_hold(
-        transaction_id=transaction.id,
-        money=fact.money,
-        effective_at=fact.succeeded_at,
-        announcing=[withdrawal_completed(transaction, at=at)],
-    )
-    unit.transactions.save(transaction)
-    return MoneyFactAnswer(
-        fact_key=fact.fact_key,
-        money=fact.money,
-        outcome=Outcome.SETTLED,
-        code=None,
-        transaction_id=transaction.id,
-        answered_at=at,
+    message = withdrawal_completed(transaction, at=at)
+    return Decision(
+        answer=MoneyFactAnswer(
+            fact_key=fact.fact_key,
+            money=fact.money,
+            outcome=Outcome.SETTLED,
+            code=None,
+            transaction_id=transaction.id,
+            answered_at=at,
+        ),
+        transaction=transaction,
+        posting=Posting(
+            business_key=f"hold_end:{transaction.id}",
+            kind=PostingKind.SETTLEMENT,
+            user_id=transaction.user_id,
+            money=fact.money,
+            subject=transaction.id,
+            effective_at=fact.succeeded_at,
+        ),
+        message=lambda _: message,
     )

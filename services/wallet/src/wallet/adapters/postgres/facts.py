@@ -1,8 +1,9 @@
 """The small tables on PostgreSQL: users, bank accounts, answers to money facts, operator cases."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy
 
@@ -20,6 +21,9 @@ _REMEMBER_USER: Final = sqlalchemy.text(
     """
 )
 _USER_EXISTS: Final = sqlalchemy.text("SELECT 1 FROM users WHERE user_id = :user_id")
+_KNOWN_USERS: Final = sqlalchemy.text(
+    "SELECT user_id FROM users WHERE user_id = ANY(CAST(:user_ids AS text[]))"
+)
 _LOCK_USER: Final = sqlalchemy.text("SELECT 1 FROM users WHERE user_id = :user_id FOR UPDATE")
 
 _REMEMBER_VERIFIED: Final = sqlalchemy.text(
@@ -49,6 +53,22 @@ _FIND_BANK_ACCOUNT: Final = sqlalchemy.text(
 )
 
 _FIND_ANSWER: Final = sqlalchemy.text("SELECT * FROM money_fact_answers WHERE fact_key = :fact_key")
+_FIND_ANSWERS: Final = sqlalchemy.text(
+    "SELECT * FROM money_fact_answers WHERE fact_key = ANY(CAST(:fact_keys AS text[]))"
+)
+# In one order everywhere, so that two units which share facts wait and do not deadlock.
+_ADD_ANSWERS: Final = sqlalchemy.text(
+    """
+    INSERT INTO money_fact_answers
+        (fact_key, amount, currency, outcome, code, transaction_id, answered_at)
+    SELECT fact_key, amount, currency, outcome, code, transaction_id, answered_at
+    FROM jsonb_to_recordset(CAST(:answers AS jsonb)) AS a (
+        fact_key text, amount numeric, currency text, outcome text, code text,
+        transaction_id text, answered_at timestamptz)
+    ORDER BY fact_key
+    ON CONFLICT (fact_key) DO NOTHING RETURNING fact_key
+    """
+)
 _ADD_ANSWER: Final = sqlalchemy.text(
     """
     INSERT INTO money_fact_answers
@@ -104,6 +124,12 @@ class PostgresUsers:
     def exists(self, user_id: str) -> bool:
         return self._connection.execute(_USER_EXISTS, {"user_id": user_id}).scalar() is not None
 
+    def known(self, user_ids: Collection[str]) -> frozenset[str]:
+        if not user_ids:
+            return frozenset()
+        rows = self._connection.execute(_KNOWN_USERS, {"user_ids": list(user_ids)})
+        return frozenset(rows.scalars())
+
     def lock(self, user_id: str) -> bool:
         return self._connection.execute(_LOCK_USER, {"user_id": user_id}).scalar() is not None
 
@@ -155,30 +181,53 @@ class PostgresMoneyFactAnswers:
 
     def find(self, fact_key: str) -> MoneyFactAnswer | None:
         row = self._connection.execute(_FIND_ANSWER, {"fact_key": fact_key}).one_or_none()
-        if row is None:
-            return None
-        return MoneyFactAnswer(
-            fact_key=row.fact_key,
-            money=Money(row.amount, row.currency),
-            outcome=Outcome(row.outcome),
-            code=row.code,
-            transaction_id=row.transaction_id,
-            answered_at=row.answered_at,
-        )
+        return None if row is None else _answer(row)
+
+    def find_all(self, fact_keys: Collection[str]) -> Mapping[str, MoneyFactAnswer]:
+        if not fact_keys:
+            return {}
+        rows = self._connection.execute(_FIND_ANSWERS, {"fact_keys": list(fact_keys)})
+        return {row.fact_key: _answer(row) for row in rows}
 
     def add(self, answer: MoneyFactAnswer) -> None:
-        self._connection.execute(
-            _ADD_ANSWER,
+        self._connection.execute(_ADD_ANSWER, _answer_row(answer))
+
+    def add_all(self, answers: Sequence[MoneyFactAnswer]) -> frozenset[str]:
+        if not answers:
+            return frozenset()
+        rows = [
             {
-                "fact_key": answer.fact_key,
-                "amount": answer.money.amount,
-                "currency": answer.money.currency,
-                "outcome": answer.outcome.value,
-                "code": answer.code,
-                "transaction_id": answer.transaction_id,
-                "answered_at": answer.answered_at,
-            },
-        )
+                **_answer_row(answer),
+                "amount": str(answer.money.amount),
+                "answered_at": answer.answered_at.isoformat(),
+            }
+            for answer in answers
+        ]
+        stored = self._connection.execute(_ADD_ANSWERS, {"answers": json.dumps(rows)})
+        return frozenset(stored.scalars())
+
+
+def _answer_row(answer: MoneyFactAnswer) -> dict[str, object]:
+    return {
+        "fact_key": answer.fact_key,
+        "amount": answer.money.amount,
+        "currency": answer.money.currency,
+        "outcome": answer.outcome.value,
+        "code": answer.code,
+        "transaction_id": answer.transaction_id,
+        "answered_at": answer.answered_at,
+    }
+
+
+def _answer(row: Any) -> MoneyFactAnswer:
+    return MoneyFactAnswer(
+        fact_key=row.fact_key,
+        money=Money(row.amount, row.currency),
+        outcome=Outcome(row.outcome),
+        code=row.code,
+        transaction_id=row.transaction_id,
+        answered_at=row.answered_at,
+    )
 
 
 class PostgresOperatorCases:
