@@ -136,7 +136,11 @@ def _is_told_of_deposits(person: Person, *, count: int) -> bool:
 
 
 def _ledger_is_sound(system: System) -> bool:
-    environment = dict(os.environ) | {"DATABASE_URL": system.database_url("wallet")}
+    environment = {
+        **os.environ,
+        **system.environment,
+        "DATABASE_URL": system.database_url("wallet"),
+    }
     verified = subprocess.run(
         [Path(sys.executable).with_name("wallet"), "ledger", "verify"],
         env=environment,

@@ -1,5 +1,6 @@
 """Development secrets: made once, private, usable."""
 
+import base64
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,3 +73,16 @@ def test_a_rotated_signing_key_is_left_as_it_is(tmp_path: Path) -> None:
     secrets.signing_keys_folder()
 
     assert [path.name for path in folder.iterdir()] == ["0002.pem"]
+
+
+def test_seal_keys_stay_the_same_and_their_public_halves_are_theirs(tmp_path: Path) -> None:
+    secrets = Credentials(tmp_path / "secrets")
+
+    private, public = secrets.seal_keys("seals"), secrets.seal_public_keys("seals")
+
+    assert Credentials(tmp_path / "secrets").seal_keys("seals") == private
+    private_id, _, seed = private.partition(":")
+    public_id, _, value = public.partition(":")
+    assert private_id == public_id
+    key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(seed))
+    assert key.public_key().public_bytes_raw() == base64.b64decode(value)

@@ -1,5 +1,6 @@
 """Development secrets: made on first run, in files only their owner can read, never printed."""
 
+import base64
 import os
 import secrets
 import uuid
@@ -37,6 +38,15 @@ class Credentials:
         """Comma-separated Fernet keys, the first encrypts. To rotate, put a new one in front."""
         return self._value(name, lambda: Fernet.generate_key().decode())
 
+    def seal_keys(self, name: str) -> str:
+        """Comma-separated `<key id>:<seed>` of Ed25519, the first signs; made with one key."""
+        return self._value(name, lambda: f"development-1:{_in_text(secrets.token_bytes(32))}")
+
+    def seal_public_keys(self, name: str) -> str:
+        """The public halves of `seal_keys`, under the same ids."""
+        keys = (pair.partition(":") for pair in self.seal_keys(name).split(","))
+        return ",".join(f"{key_id}:{_public_half(seed)}" for key_id, _, seed in keys)
+
     def identifier(self, name: str) -> str:
         """A random UUID that tells this installation from others."""
         return self._value(name, lambda: str(uuid.uuid4()))
@@ -66,6 +76,15 @@ class Credentials:
             finally:
                 partial.unlink()
         return path.read_text().strip()
+
+
+def _public_half(seed: str) -> str:
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(base64.b64decode(seed))
+    return _in_text(key.public_key().public_bytes_raw())
+
+
+def _in_text(value: bytes) -> str:
+    return base64.b64encode(value).decode()
 
 
 def _ed25519_pem() -> str:

@@ -38,6 +38,11 @@ class Layout:
         return self.state / "logs"
 
     @property
+    def ledger_seals(self) -> Path:
+        """Where the wallet keeps the heads of its ledger's seals, apart from the database."""
+        return self.state / "ledger-seals"
+
+    @property
     def environment_file(self) -> Path:
         return self.state / "env"
 
@@ -62,7 +67,7 @@ class Layout:
         # The servers' users pass through `state` to reach `data`; what is private has its own mode.
         self.state.mkdir(parents=True, exist_ok=True, mode=0o755)
         outside = (self.state / "sandbox", self.state / "mail")
-        for private in (self.secrets, self.run, self.logs, *outside):
+        for private in (self.secrets, self.run, self.logs, self.ledger_seals, *outside):
             private.mkdir(exist_ok=True, mode=0o700)
             private.chmod(0o700)
         self.data.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -147,7 +152,7 @@ def _instance(state: Path) -> str:
     path = _instance_file(state)
     if not path.exists():
         # "clean" removes the whole folder, so it must never be somebody's home by mistake.
-        ours = {"lock", "test", "test.lock"}
+        ours = {"lock", "test", "test.lock", "bench"}
         if any(entry.name not in ours for entry in state.iterdir()):
             raise RunnerError(
                 f"{state} is not empty and was not made by this runner. "

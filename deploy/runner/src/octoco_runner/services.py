@@ -16,6 +16,7 @@ DATABASE = "octoco"
 SERVICES = ("accounts", "wallet", "payments-gateway", "notifications")
 SANDBOX = "sandbox"
 MAILBOX = "mailbox"
+SEAL_KEYS = "ledger-seal-keys"
 MAIL_FROM = "Octoco Wallet <wallet@octoco.example>"
 # The sandbox repeats webhooks as Revio does, with its hours shortened to minutes.
 SANDBOX_CLOCK_SCALE = 60
@@ -77,7 +78,10 @@ def role_password(place: Workplace, role: str) -> str:
 
 
 def service_environment(place: Workplace, service: str) -> dict[str, str]:
-    """What both processes of a service are told; nothing that only another one needs."""
+    """What both processes of a service are told; nothing that only another one needs.
+
+    `worker_environment` adds to it.
+    """
     secrets = place.credentials
     addresses = place.addresses
     environment = {
@@ -115,6 +119,30 @@ def service_environment(place: Workplace, service: str) -> dict[str, str]:
     return environment
 
 
+def worker_environment(place: Workplace, service: str) -> dict[str, str]:
+    """What a worker is told beside it: the key that seals the ledger is the one worker's alone."""
+    environment = service_environment(place, service)
+    if service == "wallet":
+        environment |= {
+            "LEDGER_SEAL_KEYS": place.credentials.seal_keys(SEAL_KEYS),
+            "LEDGER_SEAL_HEADS_FILE": str(heads_file(place)),
+        }
+    return environment
+
+
+def verification_environment(place: Workplace) -> dict[str, str]:
+    """What `wallet ledger verify` is told beside the database's address: nothing secret."""
+    return {
+        "LEDGER_SEAL_PUBLIC_KEYS": place.credentials.seal_public_keys(SEAL_KEYS),
+        "LEDGER_SEAL_HEADS_FILE": str(heads_file(place)),
+    }
+
+
+def heads_file(place: Workplace) -> Path:
+    """Where the heads of the ledger's seals are kept."""
+    return place.layout.ledger_seals / "heads.jsonl"
+
+
 def migration_environment(place: Workplace, service: str) -> dict[str, str]:
     return {**_base_environment(place), "MIGRATION_DATABASE_URL": owner_url(place, service)}
 
@@ -123,8 +151,10 @@ def service_programs(place: Workplace) -> list[Program]:
     """The web and worker processes of the four services."""
     programs = []
     for service in SERVICES:
-        environment = service_environment(place, service)
-        for process, name in (("web", service), ("worker", f"{service}-worker")):
+        for process, name, environment in (
+            ("web", service, service_environment(place, service)),
+            ("worker", f"{service}-worker", worker_environment(place, service)),
+        ):
             programs.append(
                 Program(
                     name=name,

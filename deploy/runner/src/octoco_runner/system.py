@@ -250,7 +250,7 @@ def _environment(place: Workplace) -> dict[str, str]:
         values[f"{name}_WEB_URL"] = f"http://127.0.0.1:{place.ports[service].number}"
         worker = place.ports[f"{service}-worker"].number
         values[f"{name}_WORKER_URL"] = f"http://127.0.0.1:{worker}"
-    return values
+    return values | services.verification_environment(place)
 
 
 def _stop(layout: Layout, screen: Screen) -> bool:

@@ -7,8 +7,12 @@ from octoco.database import Database, PostgresUnitsOfWork
 from octoco.http.authentication import JwksKeys, TokenKeys
 from octoco.messaging.contracts import Contracts
 from octoco.outbox.bell import Bell
+from wallet.adapters.postgres.seals import PostgresSeals
 from wallet.adapters.postgres.unit import SOURCE, PostgresWalletUnit
-from wallet.config import Settings
+from wallet.adapters.seal_heads_file import SealHeadsFile
+from wallet.adapters.seal_signatures import Ed25519Signer
+from wallet.config import SealSettings, Settings
+from wallet.use_cases.seal_ports import SealHeads, Seals, SealSigner
 
 SERVICE = SOURCE
 
@@ -52,4 +56,22 @@ def build(
         contracts=contracts,
         token_keys=token_keys or JwksKeys(settings.jwks_url),
         clock=clock,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What seals the ledger: the chain, the key, and the heads outside of the database."""
+
+    seals: Seals
+    signer: SealSigner
+    heads: SealHeads
+
+
+def build_sealing(wallet: Wallet, settings: SealSettings) -> Sealing:
+    """Put together what seals the ledger, for the one process that has the key."""
+    return Sealing(
+        seals=PostgresSeals(wallet.database),
+        signer=Ed25519Signer(settings.signing_key),
+        heads=SealHeadsFile(settings.heads_file),
     )

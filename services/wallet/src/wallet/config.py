@@ -1,13 +1,25 @@
 """Environment in, one frozen Settings out."""
 
-from collections.abc import Mapping
+import base64
+import binascii
+import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from environs import Env
+from environs import Env, ValidationError
 
+from octoco.config import secret_list
 from octoco.errors import ConfigurationError, Refusal
+from octoco.messaging.deliveries import BATCH_SIZE
 from octoco.money import Money
 from wallet.domain.limits import Limits
+from wallet.domain.seals import SealKey
+
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,7 @@ class Settings:
     log_level: str
     limits: Limits
     database_pool_size: int
+    event_batch_size: int = BATCH_SIZE
 
     def __repr__(self) -> str:
         """Name nothing: the addresses carry passwords."""
@@ -45,7 +58,13 @@ def read(env: Env) -> Settings:
             withdrawal_per_day=_amounts(env, "WITHDRAWAL_LIMIT_PER_DAY", "ZAR=100000.00"),
         ),
         database_pool_size=env.int("DATABASE_POOL_SIZE", 12),
+        event_batch_size=env.int("EVENT_BATCH_SIZE", BATCH_SIZE, validate=_at_least_one),
     )
+
+
+def _at_least_one(value: int) -> None:
+    if value < 1:
+        raise ValidationError("must be at least 1")
 
 
 def _amounts(env: Env, name: str, default: str) -> Mapping[str, Money]:
@@ -58,3 +77,69 @@ def _amounts(env: Env, name: str, default: str) -> Mapping[str, Money]:
         except Refusal as refusal:
             raise ConfigurationError(f"{name} is malformed: {refusal.message}") from refusal
     return amounts
+
+
+@dataclass(frozen=True, slots=True)
+class SealSettings:
+    """What the process that seals the ledger is told, and no other one.
+
+    Args:
+        signing_key: The private key that signs.
+        heads_file: Where the heads of seals are kept, outside of the database.
+    """
+
+    signing_key: SealKey
+    heads_file: Path
+
+
+def read_seals(env: Env) -> SealSettings:
+    """Read the key that signs seals, and where their heads are kept.
+
+    Raises:
+        ConfigurationError: one of them is missing, malformed, or cannot be written to.
+    """
+    heads_file = read_heads_file(env)
+    target = heads_file if heads_file.exists() else heads_file.parent
+    if not os.access(target, os.W_OK):
+        raise ConfigurationError("LEDGER_SEAL_HEADS_FILE cannot be written to")
+    return SealSettings(_keys(env, "LEDGER_SEAL_KEYS")[0], heads_file)
+
+
+def read_heads_file(env: Env) -> Path:
+    """Read where the heads of seals are kept.
+
+    Raises:
+        ConfigurationError: it is not named, or its folder is missing.
+    """
+    path: Path = env.path("LEDGER_SEAL_HEADS_FILE")
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigurationError("LEDGER_SEAL_HEADS_FILE must name a file in a folder that exists")
+    return path
+
+
+def read_seal_private_keys(env: Env) -> Sequence[SealKey]:
+    """Read all private keys for seals, the one that signs first; none if they are not given."""
+    return _keys(env, "LEDGER_SEAL_KEYS") if env.str("LEDGER_SEAL_KEYS", "") else ()
+
+
+def read_seal_public_keys(env: Env) -> Sequence[SealKey]:
+    """Read the public keys that seals are checked with; none if they are not given."""
+    name = "LEDGER_SEAL_PUBLIC_KEYS"
+    return _keys(env, name) if env.str(name, "") else ()
+
+
+def _keys(env: Env, name: str) -> Sequence[SealKey]:
+    """Read keys of 32 bytes, written as `2026-11:<base64>,2026-05:<base64>`."""
+    keys = []
+    for pair in secret_list(env, name):
+        key_id, _, text = pair.partition(":")
+        try:
+            value = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            value = b""
+        if not _KEY_ID.fullmatch(key_id) or len(value) != _KEY_BYTES:
+            raise ConfigurationError(f"{name} is malformed: it holds <key id>:<32 bytes in base64>")
+        keys.append(SealKey(key_id, value))
+    if len({key.key_id for key in keys}) < len(keys):
+        raise ConfigurationError(f"{name} names a key twice")
+    return tuple(keys)

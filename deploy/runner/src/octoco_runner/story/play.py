@@ -16,6 +16,7 @@ from octoco_runner.story.client import Api, Sandbox
 from octoco_runner.story.record import Record
 
 VERIFY_SECONDS_MAX = 120
+VERIFICATION = ("LEDGER_SEAL_PUBLIC_KEYS", "LEDGER_SEAL_HEADS_FILE")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Stage:
         """Read GATEWAY_URL, SANDBOX_URL, MAILBOX_URL and how the ledger is verified.
 
         WALLET_LEDGER_VERIFY is a command that prints the verification as JSON; without it the
-        wallet's own command is run on WALLET_DATABASE_URL.
+        wallet's own command is run on WALLET_DATABASE_URL, with LEDGER_SEAL_PUBLIC_KEYS and
+        LEDGER_SEAL_HEADS_FILE.
 
         Raises:
             RunnerError: one of them is missing.
@@ -44,6 +46,7 @@ class Stage:
         if not command and environment.get("WALLET_DATABASE_URL"):
             command = [str(script("wallet")), "ledger", "verify", "--json"]
             own["DATABASE_URL"] = environment["WALLET_DATABASE_URL"]
+            own |= {name: environment[name] for name in VERIFICATION if name in environment}
         if not command:
             missing.append("WALLET_DATABASE_URL (or WALLET_LEDGER_VERIFY)")
         if missing:

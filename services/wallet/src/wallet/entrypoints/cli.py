@@ -1,7 +1,6 @@
 """The command line of the wallet."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +10,20 @@ import click
 from octoco.cli import service_commands
 from octoco.config import read_settings_or_exit
 from octoco.database import Database
-from octoco.worker import run_worker
+from octoco.worker import WorkerParts, run_worker
 from wallet.adapters.postgres.ledger_audit import (
-    CHECKS,
-    Finding,
     TrialBalanceLine,
-    audit_ledger,
     trial_balance,
 )
-from wallet.bootstrap import SERVICE, Wallet, build
-from wallet.config import Settings, read
+from wallet.adapters.postgres.unit import PostgresWalletUnit
+from wallet.bootstrap import SERVICE, Wallet, build, build_sealing
+from wallet.config import Settings, read, read_seals
 from wallet.entrypoints.http import openapi
+from wallet.entrypoints.ledger_verification import (
+    new_seal_key,
+    print_seal_public_keys,
+    verify,
+)
 from wallet.entrypoints.worker import worker_parts
 from wallet.sagas.document import sagas_document
 from wallet.use_cases.find_overdue_sagas import find_overdue_sagas
@@ -54,12 +56,18 @@ def _database() -> Iterator[Database]:
         database.dispose()
 
 
+def _worker() -> WorkerParts[PostgresWalletUnit]:
+    seal_settings = read_settings_or_exit(read_seals)
+    wallet = build(_settings())
+    return worker_parts(wallet, sealing=build_sealing(wallet, seal_settings))
+
+
 main = service_commands(
     service=SERVICE,
     summary="The ledger and the transactions of users: the only place that moves money.",
     web_application="wallet.entrypoints.http:web()",
     check_settings=_settings,
-    run_worker=lambda: run_worker(worker_parts(build(_settings()))),
+    run_worker=lambda: run_worker(_worker()),
     openapi=openapi,
     migrations=MIGRATIONS,
 )
@@ -70,19 +78,9 @@ def ledger() -> None:
     pass
 
 
-@ledger.command(help="Recompute everything; exit with 1 at a row that does not fit.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def verify(*, as_json: bool) -> None:
-    with (
-        _database() as database,
-        click.progressbar(
-            length=len(CHECKS), label="verifying", file=sys.stderr, hidden=as_json
-        ) as progress,
-    ):
-        findings = audit_ledger(database, on_check=lambda _: progress.update(1))
-    click.echo(_findings_json(findings) if as_json else _findings_text(findings))
-    if not all(finding.holds for finding in findings):
-        raise SystemExit(1)
+ledger.add_command(verify)
+ledger.add_command(new_seal_key)
+ledger.add_command(print_seal_public_keys)
 
 
 @ledger.command(name="trial-balance", help="Sum all entries by currency and kind of account.")
@@ -123,42 +121,6 @@ def sagas(*, as_json: bool) -> None:
 @main.command(help="Print docs/sagas.md from the table of legal moves and the lists of steps.")
 def diagrams() -> None:
     click.echo(sagas_document(), nl=False)
-
-
-def _findings_json(findings: Sequence[Finding]) -> str:
-    return json.dumps(
-        {
-            "verified": all(finding.holds for finding in findings),
-            "checks": [
-                {
-                    "rule": finding.check.rule,
-                    "name": finding.check.name,
-                    "holds": finding.holds,
-                    "first_row": finding.row,
-                }
-                for finding in findings
-            ],
-        },
-        indent=2,
-    )
-
-
-def _findings_text(findings: Sequence[Finding]) -> str:
-    lines = []
-    for finding in findings:
-        lines.append(
-            f"{'ok    ' if finding.holds else 'BROKEN'}  {finding.check.rule}  {finding.check.name}"
-        )
-        if finding.row is not None:
-            facts = ", ".join(f"{name}={value}" for name, value in finding.row.items())
-            lines.append(f"        first row: {facts}")
-    broken = sum(not finding.holds for finding in findings)
-    lines.append(
-        f"the ledger is verified: {len(findings)} checks hold"
-        if not broken
-        else f"the ledger is BROKEN: {broken} of {len(findings)} checks do not hold"
-    )
-    return "\n".join(lines)
 
 
 def _trial_balance_json(lines: Sequence[TrialBalanceLine]) -> str:
