@@ -66,6 +66,13 @@ imports: bootstrap ## Check the import contracts
 test: bootstrap ## Run all tests on a PostgreSQL and a RabbitMQ of their own (ARGS=... for pytest)
 	@$(RUNNER) test -- $(ARGS)
 
+# ---- measuring ----
+
+.PHONY: bench-ledger
+bench-ledger: ## Measure the ledger into .local/bench, ten minutes (ARGS=--quick for two; ARGS=--help)
+	@deploy/bootstrap bench
+	@$(BIN)/python -m tests.bench.ledger $(ARGS)
+
 # ---- writing ----
 
 .PHONY: openapi lock
