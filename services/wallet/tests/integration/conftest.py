@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -28,6 +28,7 @@ from wallet.entrypoints.cli import MIGRATIONS
 from wallet.entrypoints.http.app import application
 
 from .driving import NO_WAIT, Driver
+from .fresh_wallets import FreshWallets
 
 # What the provisions give every role; the roles belong to the server.
 PASSWORD = "test-only"
@@ -57,7 +58,7 @@ class OneKey:
     def find(self, kid: str) -> Any | None:
         return self.private_key.public_key() if kid == "test" else None
 
-    def token(self, user_id: str) -> str:
+    def token(self, user_id: str, *, roles: Sequence[str] = ("user",)) -> str:
         now = datetime.now(UTC)
         claims = {
             "iss": "octoco-accounts",
@@ -65,7 +66,7 @@ class OneKey:
             "sub": user_id,
             "sid": new_id("ses"),
             "jti": new_id("tok"),
-            "roles": ["user"],
+            "roles": list(roles),
             "type": "access",
             "iat": now,
             "nbf": now,
@@ -162,6 +163,20 @@ def headers(token_keys: OneKey) -> Callable[..., dict[str, str]]:
     return make
 
 
+@pytest.fixture
+def desk(token_keys: OneKey) -> Callable[..., dict[str, str]]:
+    """Make the headers of a request at the operators' desk."""
+
+    def make(operator_id: str, *, role: str = "finance", **extra: str) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {token_keys.token(operator_id, roles=('user', role))}",
+            "Idempotency-Key": new_id("key"),
+            **extra,
+        }
+
+    return make
+
+
 def _connect(url: str) -> extensions.connection:
     return psycopg2.connect(url)
 
@@ -191,3 +206,11 @@ def admin_connection(schema: ProvisionedSchema) -> Iterator[extensions.connectio
     connection.commit()
     yield connection
     connection.close()
+
+
+@pytest.fixture(scope="session")
+def fresh_wallets(wallet: Wallet, postgres_admin_url: str) -> Iterator[FreshWallets]:
+    """Wallets in databases of their own, for tests whose books nothing else may touch."""
+    made = FreshWallets(wallet, admin_url=postgres_admin_url, password=PASSWORD)
+    yield made
+    made.close()

@@ -114,6 +114,49 @@ class Driver:
             paid_at=instant(),
         )
 
+    def refund(self, purchase_id: str, money: Money, *, payment_id: str) -> None:
+        self.deliver(
+            "payments.refund.succeeded.v1",
+            fact_key=f"refund:{payment_id}",
+            payment_id=payment_id,
+            purchase_id=purchase_id,
+            transaction_id=None,
+            amount=money.amount_text,
+            currency=money.currency,
+            refunded_at=instant(),
+        )
+
+    def charge_back(self, purchase_id: str, money: Money, *, chargeback_id: str) -> None:
+        self.deliver(
+            "payments.chargeback.opened.v1",
+            fact_key=f"chargeback:{chargeback_id}",
+            chargeback_id=chargeback_id,
+            purchase_id=purchase_id,
+            transaction_id=None,
+            amount=money.amount_text,
+            currency=money.currency,
+            opened_at=instant(),
+        )
+
+    def win_chargeback(self, purchase_id: str, money: Money, *, chargeback_id: str) -> None:
+        self.deliver(
+            "payments.chargeback.reversed.v1",
+            fact_key=f"chargeback_reversed:{chargeback_id}",
+            chargeback_id=chargeback_id,
+            purchase_id=purchase_id,
+            transaction_id=None,
+            amount=money.amount_text,
+            currency=money.currency,
+            reversed_at=instant(),
+        )
+
+    def answer(self, fact_key: str) -> tuple[str, str | None]:
+        """Return outcome and code of the answer that is kept for a fact."""
+        (row,) = self.rows(
+            "SELECT outcome, code FROM money_fact_answers WHERE fact_key = :key", key=fact_key
+        )
+        return row.outcome, row.code
+
     def user_with(self, amount: str, *, currency: str = "ZAR") -> str:
         """Register a user and let them pay in."""
         user_id = self.new_user()
