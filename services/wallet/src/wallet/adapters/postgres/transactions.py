@@ -64,7 +64,8 @@ _SAVE_ALL: Final = sqlalchemy.text(
             checkout_expires_at timestamptz, provider_id text, reason_code text,
             cancel_requested_at timestamptz, saga_step text, saga_step_at timestamptz,
             saga_step_due_at timestamptz)
-        WHERE t.id = c.id
+        -- Said twice: a join alone may be planned as a walk along the whole index.
+        WHERE t.id = c.id AND t.id = ANY(CAST(:ids AS text[]))
     )
     INSERT INTO transaction_events (transaction_id, status, at, cause, detail)
     SELECT e.transaction_id, e.status, e.at, e.cause, e.detail
@@ -174,7 +175,12 @@ class PostgresTransactions:
             for line in _lines(transaction)
         ]
         self._connection.execute(
-            _SAVE_ALL, {"changed": json.dumps(changed), "events": json.dumps(events)}
+            _SAVE_ALL,
+            {
+                "ids": [transaction.id for transaction in transactions],
+                "changed": json.dumps(changed),
+                "events": json.dumps(events),
+            },
         )
         for transaction in transactions:
             transaction.unsaved_events.clear()
