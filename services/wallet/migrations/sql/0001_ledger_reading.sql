@@ -4,6 +4,8 @@
 -- that wrote them and then their id, that never changes below `pg_snapshot_xmin`. A late commit
 -- lies above the cut, is counted by whoever reads, and is taken by a following rollup.
 
+-- The functions join by index only: a range is short, and the tables beside it are long.
+
 CREATE TABLE rollups (
     number bigint PRIMARY KEY CHECK (number > 0),
     -- From, inclusive, and up to, exclusive: places in the order of (recorded_in, id).
@@ -58,7 +60,8 @@ CREATE TRIGGER booking_marks_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
 -- Returns how many entries were rolled up: none if nothing moved or another one is rolling up.
 CREATE FUNCTION roll_up_system_accounts() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 DECLARE
     c_transfers_max CONSTANT bigint := 20000;
@@ -132,7 +135,8 @@ CREATE FUNCTION kind_balances(
     p_at timestamptz DEFAULT 'infinity', p_currency text DEFAULT NULL
 ) RETURNS TABLE (currency text, kind ledger_account_kind, balance numeric, entries bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -158,7 +162,9 @@ BEGIN
     ), parts AS (
         SELECT e.currency, a.kind, e.amount AS change, 1::bigint AS entries
         FROM slices s
-        JOIN transfers t ON (t.recorded_in, t.id) >= (s.from_xid, s.from_id)
+        -- The first line is what the index is searched by; the others are exact.
+        JOIN transfers t ON t.recorded_in BETWEEN s.from_xid AND s.up_to_xid
+                        AND (t.recorded_in, t.id) >= (s.from_xid, s.from_id)
                         AND (t.recorded_in, t.id) < (s.up_to_xid, s.up_to_id)
         JOIN entries e ON e.transfer_id = t.id
         JOIN ledger_accounts a ON a.id = e.ledger_account_id

@@ -17,6 +17,7 @@ from wallet.entrypoints.http.admin.adjustments import admin_adjustments
 from wallet.entrypoints.http.admin.suspense import admin_suspense
 from wallet.entrypoints.http.context import install
 from wallet.entrypoints.http.refusals import REFUSAL_STATUS
+from wallet.entrypoints.http.statements import statements
 from wallet.entrypoints.http.transactions import money
 
 
@@ -54,7 +55,7 @@ def _application(database: Database, token_keys: TokenKeys) -> Flask:
             title="Octoco Wallet: wallet",
             database=database,
             token_keys=token_keys,
-            blueprints=(money, admin_adjustments, admin_suspense),
+            blueprints=(money, statements, admin_adjustments, admin_suspense),
             refusal_status=REFUSAL_STATUS,
         )
     )

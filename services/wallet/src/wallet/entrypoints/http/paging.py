@@ -6,9 +6,11 @@ import re
 from typing import Final
 
 from octoco.http.problems import Problem
+from wallet.domain.statements import Position
 
 _ID: Final = r"_[0-9A-HJKMNP-TV-Z]{26}"
 _PLACE: Final = r"[1-9][0-9]{0,17}"
+_POSITION: Final = r"[0-9]{1,18}\.[0-9]{1,18}\.[0-9]{1,18}"
 
 
 def cursor_of(end: str | None) -> str | None:
@@ -47,6 +49,25 @@ def place_after(cursor: str | None) -> int:
         Problem: 422 `invalid_cursor`: not one that this service gave out.
     """
     return 0 if cursor is None else int(_read(cursor, form=_PLACE))
+
+
+def cursor_of_position(after: Position | None) -> str | None:
+    """Return the cursor of the page that goes on after this place in a user's history."""
+    if after is None:
+        return None
+    return cursor_of(f"{after.available}.{after.held}.{after.receivable}")
+
+
+def position_of(cursor: str | None) -> Position | None:
+    """Return the place in a user's history that the page is to go on after.
+
+    Raises:
+        Problem: 422 `invalid_cursor`: not one that this service gave out.
+    """
+    if cursor is None:
+        return None
+    available, held, receivable = _read(cursor, form=_POSITION).split(".")
+    return Position(int(available), int(held), int(receivable))
 
 
 def _read(cursor: str, *, form: str) -> str:
