@@ -1,6 +1,6 @@
 """A table of legal state changes: the one place where a state machine is written down."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -49,9 +49,13 @@ class TransitionTable(Generic[S]):
                 following=following.value,
             )
 
-    def as_mermaid(self, *, start: S) -> str:
-        """Draw the table as a Mermaid state diagram, in the table's own order."""
-        lines = ["stateDiagram-v2", f"    [*] --> {start.value}"]
+    def as_mermaid(self, *, starts: Sequence[S]) -> str:
+        """Draw the table as a Mermaid state diagram, in the table's own order.
+
+        Args:
+            starts: The states that something may begin in.
+        """
+        lines = ["stateDiagram-v2", *(f"    [*] --> {start.value}" for start in starts)]
         for state, following in self._moves.items():
             order = [to for to in self._moves if to in following]
             lines += [f"    {state.value} --> {to.value}" for to in order]

@@ -33,7 +33,7 @@ def test_a_state_without_a_line_of_its_own_is_refused() -> None:
 
 
 def test_the_diagram_shows_every_move_once() -> None:
-    assert TABLE.as_mermaid(start=Door.OPEN).splitlines() == [
+    assert TABLE.as_mermaid(starts=[Door.OPEN]).splitlines() == [
         "stateDiagram-v2",
         "    [*] --> open",
         "    open --> shut",

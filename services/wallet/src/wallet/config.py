@@ -4,7 +4,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,9 +12,9 @@ from typing import Final
 from environs import Env, ValidationError
 
 from octoco.config import secret_list
-from octoco.errors import ConfigurationError, Refusal
+from octoco.errors import ConfigurationError
 from octoco.messaging.deliveries import BATCH_SIZE
-from octoco.money import Money
+from wallet.domain.limit_notation import limits_of
 from wallet.domain.limits import Limits
 from wallet.domain.seals import SealKey
 
@@ -50,13 +50,7 @@ def read(env: Env) -> Settings:
         worker_host=env.str("WORKER_HOST", "127.0.0.1"),
         worker_port=env.int("WORKER_PORT", 8112),
         log_level=env.str("LOG_LEVEL", "info"),
-        limits=Limits(
-            deposit_per_transaction=_amounts(env, "DEPOSIT_LIMIT_PER_TRANSACTION", "ZAR=100000.00"),
-            withdrawal_per_transaction=_amounts(
-                env, "WITHDRAWAL_LIMIT_PER_TRANSACTION", "ZAR=50000.00"
-            ),
-            withdrawal_per_day=_amounts(env, "WITHDRAWAL_LIMIT_PER_DAY", "ZAR=100000.00"),
-        ),
+        limits=limits_of(env.str),
         database_pool_size=env.int("DATABASE_POOL_SIZE", 12),
         event_batch_size=env.int("EVENT_BATCH_SIZE", BATCH_SIZE, validate=_at_least_one),
     )
@@ -65,18 +59,6 @@ def read(env: Env) -> Settings:
 def _at_least_one(value: int) -> None:
     if value < 1:
         raise ValidationError("must be at least 1")
-
-
-def _amounts(env: Env, name: str, default: str) -> Mapping[str, Money]:
-    """Read amounts by currency, written as `ZAR=50000.00,JPY=400000`."""
-    amounts: dict[str, Money] = {}
-    for pair in env.str(name, default).split(","):
-        currency, _, amount = pair.strip().partition("=")
-        try:
-            amounts[currency] = Money.parse(amount, currency)
-        except Refusal as refusal:
-            raise ConfigurationError(f"{name} is malformed: {refusal.message}") from refusal
-    return amounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from octoco.money import Money
 from octoco.testing.provisions import ProvisionedSchema
 from wallet.bootstrap import Wallet, build
 from wallet.config import Settings
-from wallet.domain.limits import Limits
+from wallet.domain.limits import Bounds, Limits
 from wallet.entrypoints.cli import MIGRATIONS
 from wallet.entrypoints.http.app import application
 
@@ -33,19 +33,24 @@ from .fresh_wallets import FreshWallets
 # What the provisions give every role; the roles belong to the server.
 PASSWORD = "test-only"
 LIMITS = Limits(
-    deposit_per_transaction={
-        "ZAR": Money(Decimal(100000), "ZAR"),
-        "JPY": Money(Decimal(1000000), "JPY"),
-        "KWD": Money(Decimal(1000), "KWD"),
-    },
-    withdrawal_per_transaction={
-        "ZAR": Money(Decimal(5000), "ZAR"),
-        "JPY": Money(Decimal(50000), "JPY"),
-    },
-    withdrawal_per_day={
-        "ZAR": Money(Decimal(8000), "ZAR"),
-        "JPY": Money(Decimal(80000), "JPY"),
-    },
+    deposits=Bounds(
+        per_transaction={
+            "ZAR": Money(Decimal(100000), "ZAR"),
+            "JPY": Money(Decimal(1000000), "JPY"),
+            "KWD": Money(Decimal(1000), "KWD"),
+        }
+    ),
+    withdrawals=Bounds(
+        per_transaction={
+            "ZAR": Money(Decimal(5000), "ZAR"),
+            "JPY": Money(Decimal(50000), "JPY"),
+        },
+        per_day={
+            "ZAR": Money(Decimal(8000), "ZAR"),
+            "JPY": Money(Decimal(80000), "JPY"),
+        },
+        review_above={"ZAR": Money(Decimal(3000), "ZAR")},
+    ),
 )
 
 

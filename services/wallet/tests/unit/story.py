@@ -9,7 +9,7 @@ from octoco.events import Event
 from octoco.ids import new_id
 from octoco.money import Money
 from octoco.testing import FakeUnitsOfWork
-from wallet.domain.limits import Limits
+from wallet.domain.limits import Bounds, Limits
 from wallet.domain.transactions import Transaction
 from wallet.entrypoints.consumer import handlers
 from wallet.use_cases.request_deposit import request_deposit
@@ -26,9 +26,14 @@ def zar(amount: str) -> Money:
 
 
 LIMITS = Limits(
-    deposit_per_transaction={"ZAR": zar("10000.00")},
-    withdrawal_per_transaction={"ZAR": zar("500.00")},
-    withdrawal_per_day={"ZAR": zar("800.00")},
+    deposits=Bounds(per_transaction={"ZAR": zar("10000.00")}),
+    withdrawals=Bounds(
+        per_transaction={"ZAR": zar("500.00")},
+        per_hour={"ZAR": 20},
+        per_day={"ZAR": zar("800.00")},
+        per_month={"ZAR": zar("2000.00")},
+        review_above={"ZAR": zar("400.00")},
+    ),
 )
 
 

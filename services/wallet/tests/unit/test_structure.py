@@ -11,8 +11,9 @@ from octoco.clock import SystemClock
 from octoco.config import read_settings
 from octoco.errors import ConfigurationError, Refusal
 from octoco.messaging.contracts import Contracts
+from octoco.money import Money
 from wallet.config import Settings, read
-from wallet.domain.limits import Limits
+from wallet.domain.limits import Bounds, Limits
 from wallet.domain.transactions import LEGAL_MOVES, TransactionKind
 from wallet.entrypoints.consumer import handlers
 from wallet.entrypoints.http import openapi
@@ -61,7 +62,7 @@ def test_every_message_has_a_contract() -> None:
 
 
 def test_every_event_that_has_a_class_has_a_handler() -> None:
-    limits = Limits({}, {}, {})
+    limits = Limits(deposits=Bounds(), withdrawals=Bounds())
     assert set(handlers(clock=SystemClock(), limits=limits)) == types_in(inbound)
 
 
@@ -69,7 +70,7 @@ def test_a_saga_waits_only_for_events_that_are_handled() -> None:
     for saga in (DEPOSIT_SAGA, WITHDRAWAL_SAGA):
         for step in saga.steps:
             assert set(step.answers) <= types_in(inbound)
-            assert (step.deadline is None) == (not step.answers)
+            assert (step.deadline is None) == (not step.answers and not step.decisions)
 
 
 def test_the_sagas_document_is_what_the_code_runs_on() -> None:
@@ -104,6 +105,8 @@ def test_the_openapi_document_names_every_route_and_asks_for_keys_where_money_mo
         "/v1/admin/suspense",
         "/v1/admin/suspense/{purchase_id}/assign",
         "/v1/admin/suspense/{purchase_id}/undo",
+        "/v1/admin/withdrawals/{transaction_id}/approve",
+        "/v1/admin/withdrawals/{transaction_id}/refuse",
     }
     for operation in posts.values():
         names = {parameter.get("name") for parameter in operation["parameters"]}
@@ -121,12 +124,37 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, str | Non
 
 
 def test_limits_are_read_by_currency(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_of(monkeypatch, {"WITHDRAWAL_LIMIT_PER_DAY": "ZAR=10.00, JPY=500"})
-    assert {k: str(v) for k, v in settings.limits.withdrawal_per_day.items()} == {
+    settings = settings_of(
+        monkeypatch,
+        {
+            "WITHDRAWAL_LIMIT_PER_TRANSACTION": "ZAR=10.00, JPY=500",
+            "WITHDRAWAL_COUNT_PER_HOUR": "ZAR=3,JPY=none",
+            "WITHDRAWAL_LIMIT_PER_DAY": "JPY=none,ZAR=20.00,finance:ZAR=5.00",
+            "WITHDRAWAL_LIMIT_PER_MONTH": "ZAR=30.00,JPY=1000",
+            "WITHDRAWAL_REVIEW_ABOVE": "ZAR=0.00,JPY=none,admin:JPY=1",
+        },
+    )
+    bounds = settings.limits.withdrawals
+    assert {code: str(limit) for code, limit in bounds.per_transaction.items()} == {
         "ZAR": "ZAR 10.00",
         "JPY": "JPY 500",
     }
+    assert bounds.per_hour == {"ZAR": 3, "JPY": None}
+    assert str(bounds.per_day["ZAR"]) == "ZAR 20.00"
+    of_finance = settings.limits.for_roles({"user", "finance", "juggler"}).withdrawals
+    assert str(of_finance.per_day["ZAR"]) == "ZAR 5.00"
+    assert of_finance.per_day["JPY"] is None
+    of_both = settings.limits.for_roles({"finance", "admin"}).withdrawals
+    assert of_both.need_review(Money.parse("2", "JPY"))
+    assert not bounds.need_review(Money.parse("2", "JPY"))
+    assert bounds.need_review(Money.parse("0.01", "ZAR"))
     assert "postgresql" not in repr(settings)
+
+
+def test_only_what_is_named_differs_by_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = settings_of(monkeypatch, {}).limits
+    assert limits.by_role == {}
+    assert limits.for_roles({"user"}) == limits
 
 
 @pytest.mark.parametrize(
@@ -136,6 +164,16 @@ def test_limits_are_read_by_currency(monkeypatch: pytest.MonkeyPatch) -> None:
         ("JWKS_URL", None),
         ("WITHDRAWAL_LIMIT_PER_DAY", "ZAR=ten"),
         ("WITHDRAWAL_LIMIT_PER_DAY", "RAND=10"),
+        ("WITHDRAWAL_LIMIT_PER_DAY", "ZAR=-1.00"),
+        ("WITHDRAWAL_LIMIT_PER_DAY", "ZAR=1.001"),
+        ("WITHDRAWAL_LIMIT_PER_DAY", "ZAR=1.00,ZAR=2.00"),
+        ("WITHDRAWAL_LIMIT_PER_DAY", "ZAR=1.00,juggler:ZAR=2.00"),
+        ("WITHDRAWAL_LIMIT_PER_DAY", "finance:ZAR=1.00"),
+        ("WITHDRAWAL_LIMIT_PER_MONTH", "ZAR=1.00,JPY=1"),
+        ("WITHDRAWAL_LIMIT_PER_MONTH", "XXX=1.00"),
+        ("WITHDRAWAL_COUNT_PER_HOUR", "ZAR=1.5"),
+        ("WITHDRAWAL_REVIEW_ABOVE", ""),
+        ("DEPOSIT_COUNT_PER_HOUR", "ZAR=many"),
         ("DEPOSIT_LIMIT_PER_TRANSACTION", ""),
         ("WORKER_PORT", "many"),
     ],

@@ -10,10 +10,12 @@ from octoco.ports import IdempotencyKeys, Inbox, Intents, Outbox
 from wallet.adapters.memory_adjustments import MemoryAdjustments
 from wallet.adapters.memory_books import MemoryBooks
 from wallet.adapters.memory_ledger import MemoryLedger
+from wallet.domain.limits import Counted
 from wallet.domain.money_facts import BankAccount, FeeTold, MoneyFactAnswer, OperatorCase
 from wallet.domain.operator_decisions import OperatorDecision
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
-from wallet.use_cases.ports import OverdueSaga, SagaCount
+from wallet.domain.users import KnownUser
+from wallet.use_cases.ports import OverdueSaga, SagaCount, WithdrawalInReview
 
 
 class MemoryTransactions:
@@ -42,6 +44,10 @@ class MemoryTransactions:
     def find_all_for_update(self, transaction_ids: Collection[str]) -> Mapping[str, Transaction]:
         return {one: deepcopy(self.stored[one]) for one in transaction_ids if one in self.stored}
 
+    def find_user_of(self, transaction_id: str) -> str | None:
+        found = self.stored.get(transaction_id)
+        return found.user_id if found else None
+
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
         found = self.find_for_update(transaction_id)
         return found if found is not None and found.user_id == user_id else None
@@ -68,17 +74,39 @@ class MemoryTransactions:
         ]
         return deepcopy(sorted(found, key=lambda one: one.id, reverse=True)[:limit])
 
-    def withdrawn_since(self, *, user_id: str, currency: str, since: datetime) -> Money:
-        counted = [
-            transaction.money
-            for transaction in self.stored.values()
+    def counted_since(
+        self, *, user_id: str, kind: TransactionKind, currency: str, since: datetime
+    ) -> Sequence[Counted]:
+        return [
+            Counted(transaction.created_at, transaction.money)
+            for transaction in sorted(self.stored.values(), key=lambda one: one.created_at)
             if transaction.user_id == user_id
-            and transaction.kind is TransactionKind.WITHDRAWAL
+            and transaction.kind is kind
             and transaction.money.currency == currency
             and transaction.created_at > since
-            and transaction.status not in {Status.FAILED, Status.CANCELLED}
+            and transaction.status not in {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
         ]
-        return sum(counted, start=Money.zero(currency))
+
+    def find_cancellable_of(self, user_id: str) -> Sequence[Transaction]:
+        return [
+            deepcopy(transaction)
+            for _, transaction in sorted(self.stored.items())
+            if transaction.user_id == user_id
+            and transaction.kind is TransactionKind.WITHDRAWAL
+            and transaction.status is Status.PENDING
+            and transaction.cancel_requested_at is None
+        ]
+
+    def page_in_review(self, *, after_id: str | None, limit: int) -> Sequence[WithdrawalInReview]:
+        # What an operator is shown beside the withdrawal is joined by the real one.
+        found = [
+            WithdrawalInReview(deepcopy(transaction), None, True, False)
+            for id_, transaction in sorted(self.stored.items())
+            if transaction.kind is TransactionKind.WITHDRAWAL
+            and transaction.status is Status.REVIEW
+            and (after_id is None or id_ > after_id)
+        ]
+        return found[:limit]
 
     def overdue(self, *, at: datetime, limit: int) -> Sequence[OverdueSaga]:
         found = [
@@ -139,8 +167,27 @@ class MemoryUsers:
     def known(self, user_ids: Collection[str]) -> frozenset[str]:
         return frozenset(user_ids) & frozenset(self.stored)
 
-    def lock(self, user_id: str) -> bool:
-        return self.exists(user_id)
+    def lock(self, user_id: str) -> KnownUser | None:
+        return self._standing(user_id) if self.exists(user_id) else None
+
+    def note_frozen(self, *, user_id: str, seen_at: datetime, frozen_at: datetime) -> KnownUser:
+        return self._note("frozen_at", user_id, seen_at, frozen_at)
+
+    def note_unfrozen(self, *, user_id: str, seen_at: datetime, unfrozen_at: datetime) -> KnownUser:
+        return self._note("unfrozen_at", user_id, seen_at, unfrozen_at)
+
+    def _note(self, name: str, user_id: str, seen_at: datetime, at: datetime) -> KnownUser:
+        user = self.stored.setdefault(user_id, {"first_seen_at": seen_at})
+        user[name] = max(at, user.get(name) or at)
+        return self._standing(user_id)
+
+    def _standing(self, user_id: str) -> KnownUser:
+        user = self.stored[user_id]
+        frozen_at, unfrozen_at = user.get("frozen_at"), user.get("unfrozen_at")
+        return KnownUser(
+            user_id,
+            frozen_at is not None and (unfrozen_at is None or frozen_at >= unfrozen_at),
+        )
 
 
 class MemoryBankAccounts:

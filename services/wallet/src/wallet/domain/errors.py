@@ -22,12 +22,15 @@ Refusal
 ├── PeriodNotBegun             all of the period lies ahead
 ├── PositionNotInPeriod        the cursor is of another statement
 ├── PurchaseNotBooked          nothing is booked for this purchase
+├── OwnWithdrawal              nobody decides about their own money
 ├── ReasonMissing              a decision needs its reason
 ├── TransactionNotCancellable  the transaction has gone too far
 ├── TransactionNotFound        no such transaction of this user
 ├── TransferNotFound           no transfer has this business key
 ├── TransferNotReversible      this kind of transfer is never undone
-└── UserNotFound               the wallet knows no such user
+├── UserFrozen                 an operator has stopped the user from starting anything
+├── UserNotFound               the wallet knows no such user
+└── WithdrawalNotInReview      it was decided already, or never waited for a decision
 Unavailable
 └── UserNotKnownYet            the token is valid, the news of its user has not arrived
 """
@@ -195,6 +198,24 @@ class UserNotFound(Refusal):
     """The wallet knows no such user."""
 
     code = "user_not_found"
+
+
+class UserFrozen(Refusal):
+    """The user is frozen: nothing of theirs may be started."""
+
+    code = "user_frozen"
+
+
+class WithdrawalNotInReview(Refusal):
+    """The withdrawal does not wait for an operator's decision, or not any more."""
+
+    code = "withdrawal_not_in_review"
+
+
+class OwnWithdrawal(Refusal):
+    """An operator may not decide about their own withdrawal."""
+
+    code = "own_withdrawal"
 
 
 class UserNotKnownYet(Unavailable):

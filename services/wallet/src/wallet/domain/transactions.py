@@ -115,8 +115,9 @@ class Transaction:
         money: Money,
         at: datetime,
         bank_account_id: str | None = None,
+        status: Status = Status.PENDING,
     ) -> "Transaction":
-        """Start a transaction as its user asked for it.
+        """Start a transaction as its user asked for it, `pending` or in `review`.
 
         Raises:
             AmountNotPositive: there is nothing to move.
@@ -126,7 +127,7 @@ class Transaction:
             id=id,
             user_id=user_id,
             kind=kind,
-            status=Status.PENDING,
+            status=status,
             money=money,
             created_at=at,
             updated_at=at,

@@ -17,6 +17,7 @@ from wallet.use_cases.cancel_withdrawal import cancel_withdrawal, note_cancel_re
 from wallet.use_cases.close_deposit import close_deposit
 from wallet.use_cases.credit_deposit import credit_deposit, credit_deposits
 from wallet.use_cases.fail_withdrawal import fail_withdrawal
+from wallet.use_cases.freeze_user import freeze_user, unfreeze_user
 from wallet.use_cases.open_checkout import open_checkout
 from wallet.use_cases.ports import WalletUnit
 from wallet.use_cases.record_attempt_failure import record_attempt_failure
@@ -48,7 +49,7 @@ def handlers(*, clock: Clock, limits: Limits) -> Mapping[str, Handler]:
         register_user(
             unit,
             inbound.UserRegistered.from_data(event.data),
-            currencies=limits.deposit_per_transaction,
+            currencies=limits.deposits.currencies,
             at=clock.now(),
         )
 
@@ -101,6 +102,8 @@ _BATCH_USE_CASES: Final[tuple[tuple[type[Any], Callable[..., object]], ...]] = (
 )
 _USE_CASES: Final[tuple[tuple[type[Any], Callable[..., object]], ...]] = (
     (inbound.EmailVerified, note_email_verified),
+    (inbound.UserFrozen, freeze_user),
+    (inbound.UserUnfrozen, unfreeze_user),
     (inbound.BankAccountRemoved, track_removed_bank_account),
     (inbound.CheckoutOpened, open_checkout),
     (inbound.CheckoutAttemptFailed, record_attempt_failure),

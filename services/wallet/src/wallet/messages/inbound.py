@@ -31,6 +31,28 @@ class EmailVerified:
 
 
 @dataclass(frozen=True, slots=True)
+class UserFrozen:
+    TYPE: ClassVar[str] = "accounts.user.frozen.v1"
+    user_id: str
+    frozen_at: datetime
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "UserFrozen":
+        return cls(data["user_id"], _instant(data["frozen_at"]))
+
+
+@dataclass(frozen=True, slots=True)
+class UserUnfrozen:
+    TYPE: ClassVar[str] = "accounts.user.unfrozen.v1"
+    user_id: str
+    unfrozen_at: datetime
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "UserUnfrozen":
+        return cls(data["user_id"], _instant(data["unfrozen_at"]))
+
+
+@dataclass(frozen=True, slots=True)
 class CheckoutOpened:
     TYPE: ClassVar[str] = "payments.checkout.opened.v1"
     transaction_id: str

@@ -29,8 +29,8 @@ Rules that hold for both:
 - A success that follows a failure books nothing and opens an operator case.
 """
 _FIRST: Final = {
-    TransactionKind.DEPOSIT: Status.PENDING,
-    TransactionKind.WITHDRAWAL: Status.PENDING,
+    TransactionKind.DEPOSIT: (Status.PENDING,),
+    TransactionKind.WITHDRAWAL: (Status.PENDING, Status.REVIEW),
 }
 _SAGAS: Final = {
     TransactionKind.DEPOSIT: DEPOSIT_SAGA,
@@ -44,7 +44,7 @@ def sagas_document() -> str:
 
 
 def _section(kind: TransactionKind, saga: Saga) -> str:
-    diagram = LEGAL_MOVES[kind].as_mermaid(start=_FIRST[kind])
+    diagram = LEGAL_MOVES[kind].as_mermaid(starts=_FIRST[kind])
     rows = [_row(step) for step in saga.steps]
     return "\n".join(
         [
@@ -67,7 +67,7 @@ def _row(step: Step) -> str:
         f"`{step.name}`",
         step.does,
         f"`{step.command.TYPE}`" if step.command else "",
-        "<br>".join(f"`{answer}`" for answer in step.answers),
+        "<br>".join([*(f"`{answer}`" for answer in step.answers), *step.decisions]),
         step.compensation,
         _words(step.deadline),
     )

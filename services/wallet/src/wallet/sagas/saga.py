@@ -18,6 +18,7 @@ class Step:
         command: The message that asks another service to act; None where the step is ours.
         answers: Types of the events that end the wait.
         compensation: What undoes the saga's effect when this step ends badly.
+        decisions: What people may do that ends the wait.
         deadline: After this long without an answer the step is overdue: it is reported, counted
             and looked at by a person. Nothing is ever undone by time. None: does not wait.
     """
@@ -28,6 +29,7 @@ class Step:
     answers: Sequence[str]
     compensation: str
     deadline: timedelta | None
+    decisions: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

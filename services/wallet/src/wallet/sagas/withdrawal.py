@@ -22,6 +22,15 @@ HOLD: Final = Step(
     compensation="release the hold",
     deadline=None,
 )
+REVIEW: Final = Step(
+    name="review",
+    does="Above the threshold an operator looks at it first; the gateway is told nothing yet.",
+    command=None,
+    answers=(),
+    decisions=("an operator approves", "an operator refuses", "the user cancels"),
+    compensation="release the hold",
+    deadline=timedelta(hours=24),
+)
 EXECUTE_PAYOUT: Final = Step(
     name="execute_payout",
     does="The gateway creates the payout and executes it; before that it may be cancelled.",
@@ -47,4 +56,4 @@ SETTLE: Final = Step(
     deadline=None,
 )
 
-WITHDRAWAL_SAGA: Final = Saga("withdrawal", (HOLD, EXECUTE_PAYOUT, AWAIT_PAYOUT, SETTLE))
+WITHDRAWAL_SAGA: Final = Saga("withdrawal", (HOLD, REVIEW, EXECUTE_PAYOUT, AWAIT_PAYOUT, SETTLE))

@@ -17,9 +17,11 @@ from wallet.domain.ledger import (
     SuspendedPurchase,
     Transfer,
 )
+from wallet.domain.limits import Counted
 from wallet.domain.money_facts import BankAccount, FeeTold, MoneyFactAnswer, OperatorCase
 from wallet.domain.operator_decisions import OperatorDecision
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
+from wallet.domain.users import KnownUser
 from wallet.use_cases.reading_ports import Books
 
 
@@ -193,6 +195,23 @@ class SagaCount:
     oldest_since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class WithdrawalInReview:
+    """What an operator is shown of a withdrawal that waits for them.
+
+    Args:
+        withdrawal: As it stands.
+        bank_account: Where the money would go, as people may see it; None if nothing is known.
+        bank_account_usable: False once the bank account was removed.
+        user_frozen: True while the user is frozen.
+    """
+
+    withdrawal: Transaction
+    bank_account: str | None
+    bank_account_usable: bool
+    user_frozen: bool
+
+
 class Transactions(Protocol):
     def add(self, transaction: Transaction) -> None:
         """Store a new transaction with its timeline."""
@@ -212,6 +231,10 @@ class Transactions(Protocol):
 
     def find_all_for_update(self, transaction_ids: Collection[str]) -> Mapping[str, Transaction]:
         """Return those that exist by their ids, locked in the order of these."""
+        ...
+
+    def find_user_of(self, transaction_id: str) -> str | None:
+        """Return whose transaction it is, without locking it."""
         ...
 
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
@@ -234,8 +257,28 @@ class Transactions(Protocol):
         """Return a user's transactions, newest first, that are older than `before_id`."""
         ...
 
-    def withdrawn_since(self, *, user_id: str, currency: str, since: datetime) -> Money:
-        """Sum the user's withdrawals after an instant that neither failed nor were cancelled."""
+    def counted_since(
+        self, *, user_id: str, kind: TransactionKind, currency: str, since: datetime
+    ) -> Sequence[Counted]:
+        """Return what counts against the user's limits: what did not end without success.
+
+        Args:
+            user_id: Whose; their row is locked, so that nobody adds to it meanwhile.
+            kind: Of which kind.
+            currency: In which currency.
+            since: Only what was asked for after this instant, UTC; not before 30 days ago.
+
+        Returns:
+            Oldest first. What is older than a day may come summed by the hour.
+        """
+        ...
+
+    def find_cancellable_of(self, user_id: str) -> Sequence[Transaction]:
+        """Return the user's pending withdrawals that nobody has asked to cancel, locked."""
+        ...
+
+    def page_in_review(self, *, after_id: str | None, limit: int) -> Sequence[WithdrawalInReview]:
+        """Return withdrawals that wait for an operator, oldest first, later than `after_id`."""
         ...
 
     def overdue(self, *, at: datetime, limit: int) -> Sequence[OverdueSaga]:
@@ -265,12 +308,27 @@ class Users(Protocol):
         """Return those of the users that exist."""
         ...
 
-    def lock(self, user_id: str) -> bool:
-        """Lock the user's row, under which limits are counted.
+    def lock(self, user_id: str) -> KnownUser | None:
+        """Lock the user's row, under which limits are counted and freezes are decided.
 
         Returns:
-            False if the user is not known.
+            None if the user is not known.
         """
+        ...
+
+    def note_frozen(self, *, user_id: str, seen_at: datetime, frozen_at: datetime) -> KnownUser:
+        """Keep that accounts froze the user at an instant, and lock their row.
+
+        Of news that come late or twice the latest instant counts; a freeze wins over an unfreeze
+        of the same instant.
+
+        Returns:
+            The user as they are after all that is known.
+        """
+        ...
+
+    def note_unfrozen(self, *, user_id: str, seen_at: datetime, unfrozen_at: datetime) -> KnownUser:
+        """Keep that accounts let the user go on at an instant; see `note_frozen`."""
         ...
 
 

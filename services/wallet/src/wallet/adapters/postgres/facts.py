@@ -10,6 +10,7 @@ import sqlalchemy
 from octoco.ids import new_id
 from octoco.money import Money
 from wallet.domain.money_facts import BankAccount, MoneyFactAnswer, OperatorCase, Outcome
+from wallet.domain.users import KnownUser
 
 _REMEMBER_USER: Final = sqlalchemy.text(
     """
@@ -24,7 +25,30 @@ _USER_EXISTS: Final = sqlalchemy.text("SELECT 1 FROM users WHERE user_id = :user
 _KNOWN_USERS: Final = sqlalchemy.text(
     "SELECT user_id FROM users WHERE user_id = ANY(CAST(:user_ids AS text[]))"
 )
-_LOCK_USER: Final = sqlalchemy.text("SELECT 1 FROM users WHERE user_id = :user_id FOR UPDATE")
+_IS_FROZEN: Final = (
+    "frozen_at IS NOT NULL AND (unfrozen_at IS NULL OR frozen_at >= unfrozen_at) AS is_frozen"
+)
+_LOCK_USER: Final = sqlalchemy.text(
+    f"SELECT {_IS_FROZEN} FROM users WHERE user_id = :user_id FOR UPDATE"
+)
+# The latest instant of each kind is kept, so that it does not matter in which order they come.
+_NOTE_FROZEN: Final = sqlalchemy.text(
+    f"""
+    INSERT INTO users AS known (user_id, first_seen_at, frozen_at)
+    VALUES (:user_id, :seen_at, :at)
+    ON CONFLICT (user_id) DO UPDATE SET frozen_at = greatest(known.frozen_at, excluded.frozen_at)
+    RETURNING {_IS_FROZEN}
+    """
+)
+_NOTE_UNFROZEN: Final = sqlalchemy.text(
+    f"""
+    INSERT INTO users AS known (user_id, first_seen_at, unfrozen_at)
+    VALUES (:user_id, :seen_at, :at)
+    ON CONFLICT (user_id) DO UPDATE
+    SET unfrozen_at = greatest(known.unfrozen_at, excluded.unfrozen_at)
+    RETURNING {_IS_FROZEN}
+    """
+)
 
 _REMEMBER_VERIFIED: Final = sqlalchemy.text(
     """
@@ -130,8 +154,23 @@ class PostgresUsers:
         rows = self._connection.execute(_KNOWN_USERS, {"user_ids": list(user_ids)})
         return frozenset(rows.scalars())
 
-    def lock(self, user_id: str) -> bool:
-        return self._connection.execute(_LOCK_USER, {"user_id": user_id}).scalar() is not None
+    def lock(self, user_id: str) -> KnownUser | None:
+        row = self._connection.execute(_LOCK_USER, {"user_id": user_id}).one_or_none()
+        return None if row is None else KnownUser(user_id, row.is_frozen)
+
+    def note_frozen(self, *, user_id: str, seen_at: datetime, frozen_at: datetime) -> KnownUser:
+        return self._note(_NOTE_FROZEN, user_id, seen_at, frozen_at)
+
+    def note_unfrozen(self, *, user_id: str, seen_at: datetime, unfrozen_at: datetime) -> KnownUser:
+        return self._note(_NOTE_UNFROZEN, user_id, seen_at, unfrozen_at)
+
+    def _note(
+        self, statement: sqlalchemy.TextClause, user_id: str, seen_at: datetime, at: datetime
+    ) -> KnownUser:
+        is_frozen = self._connection.execute(
+            statement, {"user_id": user_id, "seen_at": seen_at, "at": at}
+        ).scalar_one()
+        return KnownUser(user_id, is_frozen)
 
 
 class PostgresBankAccounts:

@@ -9,8 +9,9 @@ import sqlalchemy
 
 from octoco.database import Database
 from octoco.money import Money
+from wallet.domain.limits import Counted
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
-from wallet.use_cases.ports import OverdueSaga, SagaCount
+from wallet.use_cases.ports import OverdueSaga, SagaCount, WithdrawalInReview
 
 _APPEND_EVENTS: Final = """
     INSERT INTO transaction_events (transaction_id, status, at, cause, detail)
@@ -85,6 +86,7 @@ _FIND_ALL_FOR_UPDATE: Final = sqlalchemy.text(
     """
 )
 _FIND_FOR_UPDATE: Final = sqlalchemy.text("SELECT * FROM transactions WHERE id = :id FOR UPDATE")
+_USER_OF: Final = sqlalchemy.text("SELECT user_id FROM transactions WHERE id = :id")
 _FIND_OF_USER: Final = sqlalchemy.text(
     "SELECT * FROM transactions WHERE id = :id AND user_id = :user_id"
 )
@@ -98,16 +100,31 @@ _PAGE: Final = """
     SELECT * FROM transactions
     WHERE user_id = :user_id {conditions} ORDER BY id DESC LIMIT :limit
 """
-_WITHDRAWN: Final = sqlalchemy.text(
+_COUNTED: Final = sqlalchemy.text(
+    "SELECT at, amount, count FROM counted_since(:user_id, :kind, :currency, :since)"
+)
+# By the list of open sagas: a user's whole history would be long to read.
+_CANCELLABLE: Final = sqlalchemy.text(
     """
-    SELECT coalesce(sum(amount), 0) FROM transactions
-    WHERE user_id = :user_id AND currency = :currency AND created_at > :since
-      AND kind = 'withdrawal' AND status NOT IN ('failed', 'cancelled')
+    SELECT transactions.* FROM open_sagas JOIN transactions ON id = transaction_id
+    WHERE open_sagas.user_id = :user_id AND transactions.kind = 'withdrawal'
+      AND status = 'pending' AND cancel_requested_at IS NULL
+    ORDER BY id FOR UPDATE OF transactions
     """
 )
+_IN_REVIEW: Final = """
+    SELECT transactions.*, masked_number, bank_name,
+           coalesce(verified_at IS NOT NULL AND removed_at IS NULL, false) AS account_is_usable,
+           frozen_at IS NOT NULL AND (unfrozen_at IS NULL OR frozen_at >= unfrozen_at) AS is_frozen
+    FROM open_sagas JOIN transactions ON id = transaction_id
+         JOIN users ON users.user_id = transactions.user_id
+         LEFT JOIN bank_accounts USING (bank_account_id)
+    WHERE began_in_review AND transactions.kind = 'withdrawal' AND status = 'review' {after}
+    ORDER BY transaction_id LIMIT :limit
+"""
 _OVERDUE: Final = sqlalchemy.text(
     """
-    SELECT id, kind, status, saga_step, saga_step_at, saga_step_due_at
+    SELECT id, transactions.kind, status, saga_step, saga_step_at, saga_step_due_at
     FROM open_sagas JOIN transactions ON id = transaction_id
     WHERE saga_step IS NOT NULL AND saga_step_due_at < :at
     ORDER BY saga_step_due_at LIMIT :limit
@@ -115,11 +132,12 @@ _OVERDUE: Final = sqlalchemy.text(
 )
 _COUNT_SAGAS: Final = sqlalchemy.text(
     """
-    SELECT kind, status, saga_step, count(*) AS waiting, min(saga_step_at) AS oldest_since,
+    SELECT transactions.kind, status, saga_step, count(*) AS waiting,
+           min(saga_step_at) AS oldest_since,
            count(*) FILTER (WHERE saga_step_due_at < :at) AS overdue
     FROM open_sagas JOIN transactions ON id = transaction_id
     WHERE saga_step IS NOT NULL
-    GROUP BY kind, status, saga_step ORDER BY kind, status, saga_step
+    GROUP BY transactions.kind, status, saga_step ORDER BY transactions.kind, status, saga_step
     """
 )
 # A statement of its own, outside of any SERIALIZABLE unit: nobody who moves money reads this table.
@@ -191,6 +209,10 @@ class PostgresTransactions:
         rows = self._connection.execute(_FIND_ALL_FOR_UPDATE, {"ids": list(transaction_ids)})
         return {row.id: _transaction(row) for row in rows}
 
+    def find_user_of(self, transaction_id: str) -> str | None:
+        found: str | None = self._connection.execute(_USER_OF, {"id": transaction_id}).scalar()
+        return found
+
     def find_of_user(self, *, user_id: str, transaction_id: str) -> Transaction | None:
         row = self._connection.execute(
             _FIND_OF_USER, {"id": transaction_id, "user_id": user_id}
@@ -221,11 +243,34 @@ class PostgresTransactions:
         )
         return [_transaction(row) for row in rows]
 
-    def withdrawn_since(self, *, user_id: str, currency: str, since: datetime) -> Money:
-        amount = self._connection.execute(
-            _WITHDRAWN, {"user_id": user_id, "currency": currency, "since": since}
-        ).scalar_one()
-        return Money(amount, currency)
+    def counted_since(
+        self, *, user_id: str, kind: TransactionKind, currency: str, since: datetime
+    ) -> Sequence[Counted]:
+        rows = self._connection.execute(
+            _COUNTED,
+            {"user_id": user_id, "kind": kind.value, "currency": currency, "since": since},
+        )
+        return [Counted(row.at, Money(row.amount, currency), row[2]) for row in rows]
+
+    def find_cancellable_of(self, user_id: str) -> Sequence[Transaction]:
+        rows = self._connection.execute(_CANCELLABLE, {"user_id": user_id})
+        return [_transaction(row) for row in rows]
+
+    def page_in_review(self, *, after_id: str | None, limit: int) -> Sequence[WithdrawalInReview]:
+        after = "" if after_id is None else "AND transaction_id > :after_id"
+        rows = self._connection.execute(
+            sqlalchemy.text(_IN_REVIEW.format(after=after)),
+            {"limit": limit} | ({} if after_id is None else {"after_id": after_id}),
+        )
+        return [
+            WithdrawalInReview(
+                _transaction(row),
+                row.masked_number and f"{row.bank_name} {row.masked_number}",
+                row.account_is_usable,
+                row.is_frozen,
+            )
+            for row in rows
+        ]
 
     def overdue(self, *, at: datetime, limit: int) -> Sequence[OverdueSaga]:
         rows = self._connection.execute(_OVERDUE, {"at": at, "limit": limit})

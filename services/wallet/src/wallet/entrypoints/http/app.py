@@ -14,6 +14,7 @@ from octoco.telemetry.logs import configure_logging
 from wallet.bootstrap import SERVICE, Wallet, build
 from wallet.config import read
 from wallet.entrypoints.http.admin.adjustments import admin_adjustments
+from wallet.entrypoints.http.admin.review import admin_reviews
 from wallet.entrypoints.http.admin.suspense import admin_suspense
 from wallet.entrypoints.http.context import install
 from wallet.entrypoints.http.refusals import REFUSAL_STATUS
@@ -55,7 +56,7 @@ def _application(database: Database, token_keys: TokenKeys) -> Flask:
             title="Octoco Wallet: wallet",
             database=database,
             token_keys=token_keys,
-            blueprints=(money, statements, admin_adjustments, admin_suspense),
+            blueprints=(money, admin_reviews, statements, admin_adjustments, admin_suspense),
             refusal_status=REFUSAL_STATUS,
         )
     )

@@ -23,6 +23,7 @@ from wallet.domain.errors import (
     InvalidPeriod,
     LedgerAccountNotFound,
     LimitExceeded,
+    OwnWithdrawal,
     PeriodNotBegun,
     PositionNotInPeriod,
     PurchaseNotBooked,
@@ -31,7 +32,9 @@ from wallet.domain.errors import (
     TransactionNotFound,
     TransferNotFound,
     TransferNotReversible,
+    UserFrozen,
     UserNotFound,
+    WithdrawalNotInReview,
 )
 
 REFUSAL_STATUS: Final[Mapping[type[Refusal], int]] = {
@@ -56,10 +59,13 @@ REFUSAL_STATUS: Final[Mapping[type[Refusal], int]] = {
     PeriodNotBegun: 404,
     PositionNotInPeriod: 422,
     PurchaseNotBooked: 404,
+    OwnWithdrawal: 403,
     ReasonMissing: 422,
     TransactionNotCancellable: 409,
     TransactionNotFound: 404,
     TransferNotFound: 404,
     TransferNotReversible: 409,
     UserNotFound: 404,
+    UserFrozen: 403,
+    WithdrawalNotInReview: 409,
 }

@@ -94,6 +94,7 @@ def deposit(body: dict[str, str]) -> Answer:
     amount = Money.parse(body["amount"], body["currency"])
     user_id = current_user().user_id
     service = wallet()
+    limits = service.settings.limits.for_roles(current_user().roles)
     transaction_id, repeated = idempotent(
         service.units,
         lambda unit: (
@@ -101,7 +102,7 @@ def deposit(body: dict[str, str]) -> Answer:
                 unit,
                 user_id=user_id,
                 money=amount,
-                limits=service.settings.limits,
+                limits=limits,
                 at=service.clock.now(),
             ).id
         ),
@@ -142,6 +143,7 @@ def withdrawal(body: dict[str, str]) -> Answer:
     amount = Money.parse(body["amount"], body["currency"])
     user_id = current_user().user_id
     service = wallet()
+    limits = service.settings.limits.for_roles(current_user().roles)
     transaction_id, repeated = idempotent(
         service.units,
         lambda unit: (
@@ -150,7 +152,7 @@ def withdrawal(body: dict[str, str]) -> Answer:
                 user_id=user_id,
                 money=amount,
                 bank_account_id=body["bank_account_id"],
-                limits=service.settings.limits,
+                limits=limits,
                 at=service.clock.now(),
             ).id
         ),
