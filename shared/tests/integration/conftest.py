@@ -82,7 +82,5 @@ def database(schema: ProvisionedSchema) -> Iterator[Database]:
 def units(database: Database, contracts: Contracts) -> PostgresUnitsOfWork[PostgresUnit]:
     return PostgresUnitsOfWork(
         database,
-        lambda connection: PostgresUnit(
-            connection, source="probe", contracts=contracts, clock=SystemClock()
-        ),
+        lambda connection: PostgresUnit(connection, contracts=contracts, clock=SystemClock()),
     )

@@ -14,8 +14,8 @@ from notifications.use_cases.ports import Mailer, Renderer
 from notifications.use_cases.send_email import SendEmail
 from octoco.clock import Clock, SystemClock
 from octoco.database import Database, PostgresUnitsOfWork
-from octoco.messaging.handling import Handler
 from octoco.messaging.contracts import Contracts
+from octoco.messaging.handling import Handler
 from octoco.messaging.topology import Topology
 from octoco.outbox.bell import Bell
 from octoco.worker import WorkerParts

@@ -7,14 +7,17 @@ from octoco.database import Database, PostgresUnitsOfWork
 from octoco.http.authentication import JwksKeys, TokenKeys
 from octoco.messaging.contracts import Contracts
 from octoco.outbox.bell import Bell
+from octoco.outbox.postgres import OutboxRows
+from wallet.adapters.postgres.postings import PostgresPostings
 from wallet.adapters.postgres.seals import PostgresSeals
-from wallet.adapters.postgres.unit import SOURCE, PostgresWalletUnit
+from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.adapters.seal_heads_file import SealHeadsFile
 from wallet.adapters.seal_signatures import Ed25519Signer
 from wallet.config import SealSettings, Settings
+from wallet.use_cases.ports import Postings
 from wallet.use_cases.seal_ports import SealHeads, Seals, SealSigner
 
-SERVICE = SOURCE
+SERVICE = "wallet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Wallet:
     settings: Settings
     database: Database
     units: PostgresUnitsOfWork[PostgresWalletUnit]
+    postings: Postings
     contracts: Contracts
     token_keys: TokenKeys
     clock: Clock
@@ -44,15 +48,22 @@ def build(
     database = Database(
         settings.database_url, application_name=SERVICE, pool_size=settings.database_pool_size
     )
+    bell = Bell(url=settings.database_url, service=SERVICE)
     units = PostgresUnitsOfWork(
         database,
         lambda connection: PostgresWalletUnit(connection, contracts=contracts, clock=clock),
-        after_commit=Bell(url=settings.database_url, service=SERVICE).ring,
+        after_commit=bell.ring,
+    )
+    postings = PostgresPostings(
+        database,
+        outbox_rows=OutboxRows(contracts=contracts, clock=clock),
+        after_commit=bell.ring,
     )
     return Wallet(
         settings=settings,
         database=database,
         units=units,
+        postings=postings,
         contracts=contracts,
         token_keys=token_keys or JwksKeys(settings.jwks_url),
         clock=clock,

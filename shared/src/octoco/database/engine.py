@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 
+import psycopg2
 import sqlalchemy
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -38,7 +39,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, application_name: str, pool_size: int = 10) -> None:
-        # Two pools, each of one isolation level for good: a level that is set on a connection is
+        # Pools, each of one isolation level for good: a level that is set on a connection is
         # set back when it is returned, and where the server has gone meanwhile that fails with
         # the driver's own exception and costs the pool a place.
         self._engine = _engine(
@@ -46,6 +47,13 @@ class Database:
         )
         self._statements = _engine(
             url, "AUTOCOMMIT", application_name=application_name, pool_size=pool_size
+        )
+        self._calls = _engine(
+            url,
+            "AUTOCOMMIT",
+            application_name=application_name,
+            pool_size=pool_size,
+            options="-c default_transaction_isolation=serializable",
         )
         self._application_name = application_name
 
@@ -73,23 +81,43 @@ class Database:
             Unavailable: the database is away, the commit's answer was lost, or every try until
                 the deadline lost its race.
         """
-        deadline = time.monotonic() + deadline_seconds
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                if attempt == 1:
-                    return self._try(work)
-                return self._try_in_queue(work, contended_on or "")
-            except DBAPIError as error:
-                if not _may_run_again(error):
-                    _raise_for_caller(error)
-                if time.monotonic() >= deadline:
-                    raise Unavailable("The database is busy; please try again.") from error
-                UNIT_RETRIES.labels(reason=_sqlstate(error) or "disconnected").inc()
-            except PoolTimeout as error:
-                raise Unavailable("All database connections are busy.") from error
-            time.sleep(random.uniform(0.001, min(0.005 * 2**attempt, 0.1)))
+        return self._until_won(
+            lambda: self._try(work), contended_on=contended_on, deadline_seconds=deadline_seconds
+        )
+
+    def call(
+        self,
+        sql: str,
+        parameters: Mapping[str, object],
+        *,
+        contended_on: str | None = None,
+        deadline_seconds: float = 10.0,
+    ) -> Sequence[tuple[Any, ...]]:
+        """Run one statement that is a whole SERIALIZABLE unit by itself, in one round trip.
+
+        It goes to the driver directly, past SQLAlchemy's Core: for a statement this short, BEGIN,
+        COMMIT and Core together cost more than the statement (docs/adr/0010).
+
+        Args:
+            sql: In the driver's form, `%(name)s`. It must have one effect however often it is run,
+                as what has a business key does: it is run again after a lost race, and also after
+                a connection broke, when nobody knows whether it had committed.
+            parameters: Bound by the driver.
+            contended_on: See `run`.
+            deadline_seconds: See `run`.
+
+        Returns:
+            Its rows.
+
+        Raises:
+            Unavailable: see `run`.
+            sqlalchemy.exc.DBAPIError: what the database refused it with.
+        """
+        return self._until_won(
+            lambda: self._call(sql, parameters),
+            contended_on=contended_on,
+            deadline_seconds=deadline_seconds,
+        )
 
     def read(self, work: Callable[[sqlalchemy.Connection], T]) -> T:
         """Do reading work on one snapshot that nothing can be written in.
@@ -177,12 +205,57 @@ class Database:
         """Close every idle connection."""
         self._engine.dispose()
         self._statements.dispose()
+        self._calls.dispose()
+
+    def _until_won(
+        self, attempt: Callable[[], T], *, contended_on: str | None, deadline_seconds: float
+    ) -> T:
+        deadline = time.monotonic() + deadline_seconds
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                if tries == 1:
+                    return attempt()
+                return self._in_queue(attempt, contended_on or "")
+            except DBAPIError as error:
+                if not _may_run_again(error):
+                    _raise_for_caller(error)
+                if time.monotonic() >= deadline:
+                    raise Unavailable("The database is busy; please try again.") from error
+                UNIT_RETRIES.labels(reason=_sqlstate(error) or "disconnected").inc()
+            except PoolTimeout as error:
+                raise Unavailable("All database connections are busy.") from error
+            time.sleep(random.uniform(0.001, min(0.005 * 2**tries, 0.1)))
 
     def _try(self, work: Callable[[sqlalchemy.Connection], T]) -> T:
         with self._engine.connect() as connection:
             return _commit(connection, work(connection))
 
-    def _try_in_queue(self, work: Callable[[sqlalchemy.Connection], T], queue: str) -> T:
+    def _call(self, sql: str, parameters: Mapping[str, object]) -> Sequence[tuple[Any, ...]]:
+        connection = self._calls.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(sql, parameters)
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+            cursor.close()
+            return rows
+        except psycopg2.Error as error:
+            is_broken = bool(getattr(connection.dbapi_connection, "closed", True))
+            if is_broken:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                sql,
+                None,
+                error,
+                psycopg2.Error,
+                hide_parameters=True,
+                connection_invalidated=is_broken,
+            ) from error
+        finally:
+            connection.close()
+
+    def _in_queue(self, attempt: Callable[[], T], queue: str) -> T:
         name = f"{self._application_name}:{queue}"
         with self._statements.connect() as gate:
             # The lock belongs to the gate's session, so it is held before BEGIN and after COMMIT.
@@ -191,13 +264,18 @@ class Database:
                 {"name": name},
             )
             try:
-                return self._try(work)
+                return attempt()
             finally:
                 _leave_queue(gate, name)
 
 
 def _engine(
-    url: str, isolation_level: IsolationLevel, *, application_name: str, pool_size: int
+    url: str,
+    isolation_level: IsolationLevel,
+    *,
+    application_name: str,
+    pool_size: int,
+    options: str = "",
 ) -> sqlalchemy.Engine:
     return sqlalchemy.create_engine(
         driver_url(url),
@@ -210,7 +288,7 @@ def _engine(
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,
-            "options": _SESSION_SETTINGS,
+            "options": f"{_SESSION_SETTINGS} {options}",
         },
     )
 

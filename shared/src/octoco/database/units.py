@@ -22,7 +22,6 @@ class PostgresUnit:
 
     Args:
         connection: Open in the unit's database transaction.
-        source: The service's name, which its messages carry.
         contracts: Every outgoing message is checked against them.
         clock: Stamps messages and intents.
     """
@@ -31,12 +30,11 @@ class PostgresUnit:
         self,
         connection: sqlalchemy.Connection,
         *,
-        source: str,
         contracts: Contracts,
         clock: Clock,
     ) -> None:
         self.connection = connection
-        self.outbox = PostgresOutbox(connection, source=source, contracts=contracts, clock=clock)
+        self.outbox = PostgresOutbox(connection, contracts=contracts, clock=clock)
         self.inbox = PostgresInbox(connection)
         self.intents = PostgresIntents(connection, clock=clock)
         self.idempotency_keys = PostgresIdempotencyKeys(connection)

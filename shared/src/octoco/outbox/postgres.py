@@ -36,21 +36,56 @@ _INSERT_ALL = sqlalchemy.text(
 )
 
 
+class OutboxRows:
+    """Turns messages into rows of the outbox table.
+
+    Args:
+        contracts: Every message is checked against them.
+        clock: Says when it happened.
+    """
+
+    def __init__(self, *, contracts: Contracts, clock: Clock) -> None:
+        self._contracts = contracts
+        self._clock = clock
+
+    def row_of(
+        self, message: OutboundMessage, *, context: WorkContext | None = None
+    ) -> dict[str, object]:
+        """Check a message and return its row.
+
+        Args:
+            message: To be stored.
+            context: Of which work it is; None for the work under way.
+
+        Returns:
+            JSON-ready values under the outbox table's column names.
+
+        Raises:
+            ContractViolation: the body does not fit the type's JSON Schema.
+        """
+        data = message.to_data()
+        self._contracts.check(message.TYPE, data)
+        context = context or current_context()
+        return {
+            "message_id": new_id("msg"),
+            "event_type": message.TYPE,
+            "aggregate_id": message.aggregate_id,
+            "occurred_at": self._clock.now().isoformat(),
+            "data": data,
+            "correlation_id": context.correlation_id,
+            "causation_id": context.causation_id,
+            "traceparent": context.traceparent,
+        }
+
+
 class PostgresOutbox:
     """See `octoco.ports.Outbox`."""
 
     def __init__(
-        self,
-        connection: sqlalchemy.Connection,
-        *,
-        source: str,
-        contracts: Contracts,
-        clock: Clock,
+        self, connection: sqlalchemy.Connection, *, contracts: Contracts, clock: Clock
     ) -> None:
         self._connection = connection
-        self._source = source
-        self._contracts = contracts
-        self._clock = clock
+        self._rows = OutboxRows(contracts=contracts, clock=clock)
 
     def add(self, message: OutboundMessage) -> str:
         row = self.prepare(message)
@@ -77,28 +112,5 @@ class PostgresOutbox:
     def prepare(
         self, message: OutboundMessage, *, context: WorkContext | None = None
     ) -> dict[str, object]:
-        """Check a message and return its row, for a SQL function that inserts it itself.
-
-        Args:
-            message: To be stored.
-            context: Of which work it is; None for the work under way.
-
-        Returns:
-            JSON-ready values under the outbox table's column names.
-
-        Raises:
-            ContractViolation: the body does not fit the type's JSON Schema.
-        """
-        data = message.to_data()
-        self._contracts.check(message.TYPE, data)
-        context = context or current_context()
-        return {
-            "message_id": new_id("msg"),
-            "event_type": message.TYPE,
-            "aggregate_id": message.aggregate_id,
-            "occurred_at": self._clock.now().isoformat(),
-            "data": data,
-            "correlation_id": context.correlation_id,
-            "causation_id": context.causation_id,
-            "traceparent": context.traceparent,
-        }
+        """Return a message's row for a SQL function that inserts it itself; see `OutboxRows`."""
+        return self._rows.row_of(message, context=context)

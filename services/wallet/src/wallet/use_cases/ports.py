@@ -153,6 +153,25 @@ class Ledger(Protocol):
         ...
 
 
+class Postings(Protocol):
+    """The door for a movement that belongs to no saga: the posting is the whole unit of work."""
+
+    def post(self, posting: Posting, *, announcing: Sequence[OutboundMessage] = ()) -> Booked:
+        """Book a movement and store what it announces, in one round trip.
+
+        Returns:
+            What it left behind; on a repeat, also of a call whose answer was lost, what the first
+            one left.
+
+        Raises:
+            BusinessKeyReused, LedgerAccountNotFound, ExceedsPurchase, PurchaseNotBooked: see
+                `Ledger.post`.
+            Unavailable: the database is away or too busy; whether it was booked is told by asking
+                again.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OverdueSaga:
     """A saga that has waited too long.

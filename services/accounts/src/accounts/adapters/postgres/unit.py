@@ -17,7 +17,7 @@ class PostgresAccountsUnit(PostgresUnit):
     def __init__(
         self, connection: sqlalchemy.Connection, *, contracts: Contracts, clock: Clock
     ) -> None:
-        super().__init__(connection, source="accounts", contracts=contracts, clock=clock)
+        super().__init__(connection, contracts=contracts, clock=clock)
         self.users = PostgresUsers(connection)
         self.credentials = PostgresCredentials(connection)
         self.verification_tokens = PostgresVerificationTokens(connection)

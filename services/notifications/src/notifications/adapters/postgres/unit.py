@@ -15,6 +15,6 @@ class PostgresNotificationsUnit(PostgresUnit):
     def __init__(
         self, connection: sqlalchemy.Connection, *, contracts: Contracts, clock: Clock
     ) -> None:
-        super().__init__(connection, source="notifications", contracts=contracts, clock=clock)
+        super().__init__(connection, contracts=contracts, clock=clock)
         self.recipients = PostgresRecipients(connection)
         self.deliveries = PostgresDeliveries(connection)

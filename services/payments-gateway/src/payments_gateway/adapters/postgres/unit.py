@@ -44,7 +44,7 @@ class GatewayUnit(PostgresUnit):
         clock: Clock,
         encryption: Encryption,
     ) -> None:
-        super().__init__(connection, source=SERVICE, contracts=contracts, clock=clock)
+        super().__init__(connection, contracts=contracts, clock=clock)
         statements = Statements(connection)
         self.users = PostgresKnownUsers(statements)
         self.checkouts = PostgresCheckouts(statements)

@@ -256,14 +256,19 @@ class PostgresLedger:
         try:
             return self._connection.execute(statement, parameters)
         except DBAPIError as error:
-            original: Any = error.orig
-            refusal = _REFUSALS.get(original.pgcode)
-            if refusal is None:
-                raise
-            kind, message = refusal
-            refused = kind(message)
-            refused.details = _facts(original)
-            raise refused from error
+            raise refusal_of(error) or error from error
+
+
+def refusal_of(error: DBAPIError) -> Refusal | None:
+    """Return what the kernel refused in the wallet's own words, or None for any other error."""
+    original: Any = error.orig
+    found = _REFUSALS.get(original.pgcode)
+    if found is None:
+        return None
+    kind, message = found
+    refusal = kind(message)
+    refusal.details = _facts(original)
+    return refusal
 
 
 def _facts(error: Any) -> dict[str, object]:

@@ -18,8 +18,6 @@ from wallet.adapters.postgres.ledger import PostgresLedger
 from wallet.adapters.postgres.operator_decisions import PostgresOperatorDecisions
 from wallet.adapters.postgres.transactions import PostgresTransactions
 
-SOURCE = "wallet"
-
 
 class PostgresWalletUnit(PostgresUnit):
     """See `wallet.use_cases.ports.WalletUnit`."""
@@ -27,7 +25,7 @@ class PostgresWalletUnit(PostgresUnit):
     def __init__(
         self, connection: sqlalchemy.Connection, *, contracts: Contracts, clock: Clock
     ) -> None:
-        super().__init__(connection, source=SOURCE, contracts=contracts, clock=clock)
+        super().__init__(connection, contracts=contracts, clock=clock)
         self.ledger = PostgresLedger(connection, self.outbox)
         self.books = PostgresBooks(connection)
         self.transactions = PostgresTransactions(connection)
