@@ -137,16 +137,22 @@ END $$;
 CREATE FUNCTION end_holds(p_fresh posting_request[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_ended bigint;
-    v_wanted bigint;
+    v_subjects text[];
 BEGIN
+    SELECT array_agg(f.subject) INTO v_subjects FROM unnest(p_fresh) f WHERE f.kind = 'settlement';
+    IF v_subjects IS NULL THEN
+        RETURN;
+    END IF;
+    -- Found by their subjects and by nothing else: a walk along the open holds would be a read of
+    -- all of them, which every hold that is placed meanwhile would break.
     UPDATE holds h
     SET ended_by = f.transfer_id, outcome = 'settled', settled_amount = f.amount
     FROM unnest(p_fresh) f
-    WHERE f.kind = 'settlement' AND h.subject = f.subject AND h.ended_by IS NULL
+    WHERE f.kind = 'settlement' AND h.subject = f.subject AND h.subject = ANY(v_subjects)
+      AND h.ended_by IS NULL
       AND (h.user_id, h.amount, h.currency) = (f.user_id, f.amount, f.currency);
     GET DIAGNOSTICS v_ended = ROW_COUNT;
-    SELECT count(*) INTO v_wanted FROM unnest(p_fresh) f WHERE f.kind = 'settlement';
-    IF v_ended <> v_wanted THEN
+    IF v_ended <> cardinality(v_subjects) THEN
         PERFORM refuse('WL017', 'hold_not_found');
     END IF;
 END $$;
