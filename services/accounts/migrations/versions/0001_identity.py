@@ -16,7 +16,11 @@ CREATE TABLE users (
     email_key text NOT NULL UNIQUE CHECK (email_key = lower(email)),
     full_name text NOT NULL CHECK (length(full_name) BETWEEN 1 AND 200),
     created_at timestamptz NOT NULL,
-    email_verified_at timestamptz
+    email_verified_at timestamptz,
+    frozen_at timestamptz,
+    unfrozen_at timestamptz,
+    -- Which of the two holds is never in doubt.
+    CHECK (frozen_at <> unfrozen_at)
 );
 COMMENT ON COLUMN users.email_key IS 'What makes two spellings of an address one.';
 
@@ -105,7 +109,7 @@ CREATE TRIGGER audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON a
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_audit_log();
 
 GRANT SELECT, INSERT ON users, user_roles, sessions, refresh_tokens, audit_log TO accounts;
-GRANT UPDATE (full_name, email_verified_at) ON users TO accounts;
+GRANT UPDATE (full_name, email_verified_at, frozen_at, unfrozen_at) ON users TO accounts;
 GRANT SELECT, INSERT, DELETE ON credentials TO accounts;
 GRANT UPDATE (password_hash) ON credentials TO accounts;
 GRANT SELECT, INSERT, DELETE ON verification_tokens TO accounts;

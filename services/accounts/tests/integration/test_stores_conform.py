@@ -104,10 +104,17 @@ def test_users(units: UnitsOfWork[AccountsUnit]) -> None:
         unit.users.rename(user.id, full_name="T. Nkosi")
         unit.users.mark_email_verified(user.id, verified_at=NOW)
         unit.users.mark_email_verified(user.id, verified_at=LATER)
+        unit.users.freeze(user.id, frozen_at=NOW)
+        unit.users.unfreeze(user.id, unfrozen_at=LATER)
         return unit.users.find(user.id)
 
     assert units.run(change) == replace(
-        user, roles=(Role.FINANCE, Role.USER), full_name="T. Nkosi", email_verified_at=NOW
+        user,
+        roles=(Role.FINANCE, Role.USER),
+        full_name="T. Nkosi",
+        email_verified_at=NOW,
+        frozen_at=NOW,
+        unfrozen_at=LATER,
     )
     assert units.read(lambda unit: unit.users.find(UserId(new_id("usr")))) is None
 

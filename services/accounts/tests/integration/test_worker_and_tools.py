@@ -88,6 +88,22 @@ def test_an_operator_makes_the_first_admin(
     assert "The roles are" in no_role.output
 
 
+def test_an_operator_freezes_a_user_and_lets_them_go_on(
+    environment: dict[str, str], new_person: Callable[[], Person]
+) -> None:
+    person = new_person()
+    reason = ["--reason", "a chargeback"]
+    frozen = CliRunner().invoke(main, ["freeze", person.email, *reason], env=environment)
+    assert frozen.exit_code == 0, frozen.output
+    assert "is frozen since" in frozen.output
+    unfrozen = CliRunner().invoke(main, ["unfreeze", person.email, *reason], env=environment)
+    assert unfrozen.output.endswith("is not frozen\n")
+    without = CliRunner().invoke(main, ["freeze", person.email, "--reason", " "], env=environment)
+    assert (without.exit_code, "Give a reason" in without.output) == (1, True)
+    nobody = CliRunner().invoke(main, ["unfreeze", "nobody@example.com", *reason], env=environment)
+    assert "Nobody is registered" in nobody.output
+
+
 def test_a_rotated_key_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "keys"
     done = CliRunner().invoke(

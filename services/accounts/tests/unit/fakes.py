@@ -83,6 +83,12 @@ class FakeUsers:
         if user.email_verified_at is None:
             self.by_id[user_id] = replace(user, email_verified_at=verified_at)
 
+    def freeze(self, user_id: UserId, *, frozen_at: datetime) -> None:
+        self.by_id[user_id] = replace(self.by_id[user_id], frozen_at=frozen_at)
+
+    def unfreeze(self, user_id: UserId, *, unfrozen_at: datetime) -> None:
+        self.by_id[user_id] = replace(self.by_id[user_id], unfrozen_at=unfrozen_at)
+
     def grant_role(self, user_id: UserId, *, role: Role, granted_at: datetime) -> None:
         user = self.by_id[user_id]
         self.by_id[user_id] = replace(user, roles=sorted_roles((*user.roles, role)))

@@ -21,6 +21,8 @@ class AuditAction(StrEnum):
     SESSION_REVOKED_FOR_REUSE = "session_revoked_for_reuse"
     PROFILE_UPDATED = "profile_updated"
     ROLE_GRANTED = "role_granted"
+    USER_FROZEN = "user_frozen"
+    USER_UNFROZEN = "user_unfrozen"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ Refusal
 ├── RefreshTokenExpired          its time is over
 ├── RefreshTokenReused           it was exchanged before: its whole family is revoked
 ├── SessionRevoked               logged out, or revoked for safety
+├── UserFrozen                   an operator has stopped the user
+├── FreezeReasonMissing          a freeze or its end needs a reason
 ├── UserNotFound                 nobody has this id or address
 └── UnknownRole                  no such role
 """
@@ -111,6 +113,18 @@ class SessionRevoked(Refusal):
     """The session was ended: logged out, or revoked for safety."""
 
     code = "session_revoked"
+
+
+class UserFrozen(Refusal):
+    """An operator has frozen the user: they may not log in or refresh."""
+
+    code = "user_frozen"
+
+
+class FreezeReasonMissing(Refusal):
+    """A freeze or its end needs a reason in words."""
+
+    code = "reason_missing"
 
 
 class UserNotFound(Refusal):

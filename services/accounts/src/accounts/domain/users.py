@@ -74,6 +74,8 @@ class User:
         roles: Sorted, always with `user`.
         created_at: UTC.
         email_verified_at: UTC; None until they proved the address.
+        frozen_at: UTC; when an operator last froze them.
+        unfrozen_at: UTC; when an operator last let them go on.
     """
 
     id: UserId
@@ -82,6 +84,14 @@ class User:
     roles: tuple[Role, ...]
     created_at: datetime
     email_verified_at: datetime | None = None
+    frozen_at: datetime | None = None
+    unfrozen_at: datetime | None = None
+
+    @property
+    def is_frozen(self) -> bool:
+        if self.frozen_at is None:
+            return False
+        return self.unfrozen_at is None or self.frozen_at > self.unfrozen_at
 
     @property
     def email_verified(self) -> bool:

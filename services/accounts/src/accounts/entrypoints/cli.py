@@ -9,6 +9,7 @@ from accounts.adapters.tokens.signing_keys import write_new_signing_key
 from accounts.bootstrap import SERVICE, build, worker_parts
 from accounts.config import Settings, read
 from accounts.entrypoints.http import openapi
+from accounts.use_cases.freeze_user import freeze_user, unfreeze_user
 from accounts.use_cases.grant_role import grant_role
 from octoco.cli import service_commands
 from octoco.clock import SystemClock
@@ -51,6 +52,28 @@ def grant_role_command(email: str, role: str) -> None:
     except OctocoError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{user.id} has the roles: {', '.join(role.value for role in user.roles)}")
+
+
+@main.command(name="freeze", help="Stop a user: no login, no deposit, no withdrawal.")
+@click.argument("email")
+@click.option("--reason", required=True, help="Why; kept in the audit log, told to nobody.")
+def freeze_command(email: str, reason: str) -> None:
+    try:
+        user = freeze_user(build(_settings()).ports, email=email, reason=reason)
+    except OctocoError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{user.id} is frozen since {user.frozen_at}")
+
+
+@main.command(name="unfreeze", help="Let a frozen user go on.")
+@click.argument("email")
+@click.option("--reason", required=True, help="Why; kept in the audit log, told to nobody.")
+def unfreeze_command(email: str, reason: str) -> None:
+    try:
+        user = unfreeze_user(build(_settings()).ports, email=email, reason=reason)
+    except OctocoError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{user.id} is not frozen")
 
 
 @main.command(

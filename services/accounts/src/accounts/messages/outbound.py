@@ -88,5 +88,47 @@ class EmailVerified:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class UserFrozen:
+    """An operator has stopped the user; why stays in the audit log.
+
+    Args:
+        frozen_at: UTC; of several freezes and their ends the latest instant counts.
+    """
+
+    TYPE: ClassVar[str] = "accounts.user.frozen.v1"
+
+    user_id: str
+    frozen_at: datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.user_id
+
+    def to_data(self) -> dict[str, object]:
+        return {"user_id": self.user_id, "frozen_at": _utc_text(self.frozen_at)}
+
+
+@dataclass(frozen=True, slots=True)
+class UserUnfrozen:
+    """An operator lets the user go on.
+
+    Args:
+        unfrozen_at: UTC; later than the freeze that it ends.
+    """
+
+    TYPE: ClassVar[str] = "accounts.user.unfrozen.v1"
+
+    user_id: str
+    unfrozen_at: datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.user_id
+
+    def to_data(self) -> dict[str, object]:
+        return {"user_id": self.user_id, "unfrozen_at": _utc_text(self.unfrozen_at)}
+
+
 def _utc_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

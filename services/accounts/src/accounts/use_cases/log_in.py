@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 from accounts.domain.audit import AuditAction, AuditRecord
 from accounts.domain.credentials import Credential
-from accounts.domain.errors import EmailNotVerified, InvalidCredentials, InvalidEmail
+from accounts.domain.errors import (
+    EmailNotVerified,
+    InvalidCredentials,
+    InvalidEmail,
+    UserFrozen,
+)
 from accounts.domain.passwords import LENGTH_MAX, normalise_password
 from accounts.domain.secrets import hash_secret
 from accounts.domain.sessions import (
@@ -21,6 +26,7 @@ from accounts.use_cases.ports import AccountsUnit, Ports
 from octoco.ids import new_id
 
 _SALT_BYTES = 32
+FROZEN = "The account is frozen. Please contact support."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ def log_in(ports: Ports, *, email: str, password: str, origin: Origin) -> Issued
     Raises:
         InvalidCredentials: no such address, or another password.
         EmailNotVerified: the right password, but the address is not proved yet.
+        UserFrozen: the right password, but an operator has frozen the user.
         Unavailable: the database is away or too many passwords are being hashed.
 
     Source: design 7; OWASP ASVS 5, 6.3.8 (no user enumeration).
@@ -62,6 +69,9 @@ def log_in(ports: Ports, *, email: str, password: str, origin: Origin) -> Issued
     if not known.user.email_verified:
         _audit_failure(ports, known, origin=origin, code=EmailNotVerified.code)
         raise EmailNotVerified("The e-mail address has not been verified yet.")
+    if known.user.is_frozen:
+        _audit_failure(ports, known, origin=origin, code=UserFrozen.code)
+        raise UserFrozen(FROZEN)
     stronger_hash = _stronger_hash(ports, known.credential, normalised)
     return _open_session(ports, known, stronger_hash=stronger_hash, origin=origin)
 
@@ -113,6 +123,9 @@ def _open_session(
         # The password may have been changed while it was being checked.
         if user is None or credential is None or credential.id != known.credential.id:
             raise InvalidCredentials("The e-mail address or the password is wrong.")
+        # So may the user have been frozen.
+        if user.is_frozen:
+            raise UserFrozen(FROZEN)
         if stronger_hash is not None:
             unit.credentials.replace_hash(credential.id, password_hash=stronger_hash)
         session = Session(

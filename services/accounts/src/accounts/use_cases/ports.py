@@ -51,6 +51,14 @@ class Users(Protocol):
 
     def mark_email_verified(self, user_id: UserId, *, verified_at: datetime) -> None: ...
 
+    def freeze(self, user_id: UserId, *, frozen_at: datetime) -> None:
+        """Keep when the user was last frozen; later than they were last let go on."""
+        ...
+
+    def unfreeze(self, user_id: UserId, *, unfrozen_at: datetime) -> None:
+        """Keep when the user was last let go on; later than they were last frozen."""
+        ...
+
     def grant_role(self, user_id: UserId, *, role: Role, granted_at: datetime) -> None:
         """Give a role; a role the user has already stays as it is."""
         ...

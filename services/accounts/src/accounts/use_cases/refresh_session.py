@@ -8,6 +8,7 @@ from accounts.domain.errors import (
     RefreshTokenInvalid,
     RefreshTokenReused,
     SessionRevoked,
+    UserFrozen,
 )
 from accounts.domain.secrets import hash_secret
 from accounts.domain.sessions import (
@@ -20,6 +21,7 @@ from accounts.domain.sessions import (
     Session,
     decide_exchange,
 )
+from accounts.domain.users import User
 from accounts.use_cases.ports import AccountsUnit, Ports
 from octoco.errors import Refusal
 
@@ -51,6 +53,7 @@ def refresh_session(ports: Ports, *, refresh_token: str, origin: Origin) -> Issu
         SessionRevoked: the session was ended.
         RefreshTokenReused: exchanged before; the session has been ended now.
         RefreshTokenExpired: its time, or the session's, is over.
+        UserFrozen: an operator has frozen the user; the token is not used up.
         Unavailable: the database is away.
 
     Source: design 7; RFC 9700, section 4.14.2 (refresh token rotation).
@@ -87,11 +90,20 @@ def _exchange(
         now=now,
         grace=ports.policy.refresh_grace,
     )
+    user = unit.users.find(session.user_id)
+    assert user is not None, "a session's user exists"
     match exchange:
+        case Exchange.ROTATE | Exchange.REPEAT if user.is_frozen:
+            return UserFrozen("The account is frozen. Please contact support.")
         case Exchange.ROTATE:
             unit.sessions.touch(session.id, used_at=now, origin=origin)
             return _rotate(
-                ports, unit, refresh_token=refresh_token, session=session, presented=presented
+                ports,
+                unit,
+                refresh_token=refresh_token,
+                user=user,
+                session=session,
+                presented=presented,
             )
         case Exchange.REPEAT:
             assert successor is not None, "decide_exchange repeats only what has a successor"
@@ -99,10 +111,14 @@ def _exchange(
         case Exchange.REVOKE_FAMILY:
             _revoke_family(ports, unit, session=session, origin=origin)
             return RefreshTokenReused("The refresh token was used before; log in again.")
-        case Exchange.SESSION_REVOKED:
-            return SessionRevoked("The session has ended; log in again.")
-        case Exchange.EXPIRED:
-            return RefreshTokenExpired("The refresh token has expired; log in again.")
+        case Exchange.SESSION_REVOKED | Exchange.EXPIRED:
+            return _ended(exchange)
+
+
+def _ended(exchange: Exchange) -> Refusal:
+    if exchange is Exchange.EXPIRED:
+        return RefreshTokenExpired("The refresh token has expired; log in again.")
+    return SessionRevoked("The session has ended; log in again.")
 
 
 def _rotate(
@@ -110,12 +126,11 @@ def _rotate(
     unit: AccountsUnit,
     *,
     refresh_token: str,
+    user: User,
     session: Session,
     presented: RefreshToken,
 ) -> _Successor:
     now = ports.clock.now()
-    user = unit.users.find(session.user_id)
-    assert user is not None, "a session's user exists"
     generation = presented.generation + 1
     key_id = ports.refresh_secrets.current_key_id
     secret = ports.refresh_secrets.successor(

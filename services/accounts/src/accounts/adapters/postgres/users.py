@@ -8,7 +8,7 @@ import sqlalchemy
 from accounts.domain.users import Email, Role, User, UserId, sorted_roles
 
 _COLUMNS = """
-    SELECT id, email, full_name, created_at, email_verified_at,
+    SELECT id, email, full_name, created_at, email_verified_at, frozen_at, unfrozen_at,
         (SELECT array_agg(role) FROM user_roles WHERE user_id = users.id) AS roles
     FROM users
 """
@@ -33,6 +33,8 @@ _RENAME = sqlalchemy.text("UPDATE users SET full_name = :full_name WHERE id = :i
 _VERIFY = sqlalchemy.text(
     "UPDATE users SET email_verified_at = :at WHERE id = :id AND email_verified_at IS NULL"
 )
+_FREEZE = sqlalchemy.text("UPDATE users SET frozen_at = :at WHERE id = :id")
+_UNFREEZE = sqlalchemy.text("UPDATE users SET unfrozen_at = :at WHERE id = :id")
 
 
 class PostgresUsers:
@@ -76,6 +78,12 @@ class PostgresUsers:
     def mark_email_verified(self, user_id: UserId, *, verified_at: datetime) -> None:
         self._connection.execute(_VERIFY, {"id": user_id, "at": verified_at})
 
+    def freeze(self, user_id: UserId, *, frozen_at: datetime) -> None:
+        self._connection.execute(_FREEZE, {"id": user_id, "at": frozen_at})
+
+    def unfreeze(self, user_id: UserId, *, unfrozen_at: datetime) -> None:
+        self._connection.execute(_UNFREEZE, {"id": user_id, "at": unfrozen_at})
+
     def grant_role(self, user_id: UserId, *, role: Role, granted_at: datetime) -> None:
         self._connection.execute(
             _GRANT_ROLE, {"user_id": user_id, "role": role.value, "granted_at": granted_at}
@@ -92,4 +100,6 @@ class PostgresUsers:
             roles=sorted_roles(Role(role) for role in row.roles),
             created_at=row.created_at,
             email_verified_at=row.email_verified_at,
+            frozen_at=row.frozen_at,
+            unfrozen_at=row.unfrozen_at,
         )

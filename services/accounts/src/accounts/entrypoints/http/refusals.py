@@ -5,6 +5,7 @@ from typing import Final
 
 from accounts.domain.errors import (
     EmailNotVerified,
+    FreezeReasonMissing,
     InvalidCredentials,
     InvalidEmail,
     InvalidFullName,
@@ -17,6 +18,7 @@ from accounts.domain.errors import (
     RefreshTokenReused,
     SessionRevoked,
     UnknownRole,
+    UserFrozen,
     UserNotFound,
     VerificationTokenExpired,
     VerificationTokenInvalid,
@@ -40,6 +42,8 @@ REFUSAL_STATUS: Final[Mapping[type[Refusal], int]] = {
     RefreshTokenExpired: 401,
     RefreshTokenReused: 401,
     SessionRevoked: 401,
+    UserFrozen: 403,
+    FreezeReasonMissing: 422,
     UserNotFound: 404,
     UnknownRole: 422,
 }
