@@ -117,6 +117,8 @@ CREATE TABLE money_facts (
     code text
 );
 CREATE INDEX money_facts_unanswered ON money_facts (created_at) WHERE answered_at IS NULL;
+CREATE INDEX money_facts_gone_back ON money_facts ((data ->> 'purchase_id'))
+    WHERE type IN ('payments.refund.succeeded.v1', 'payments.chargeback.opened.v1');
 COMMENT ON TABLE money_facts IS 'What happened to money, told to the wallet until it answers.';
 
 CREATE TABLE cases (
@@ -145,9 +147,13 @@ CREATE TABLE webhook_deliveries (
     object_id text,
     purchase_id text,
     claims text,
+    went_back_amount numeric(16, 4),
+    went_back_currency text,
+    went_back_at timestamptz,
     received_at timestamptz NOT NULL,
     finished_at timestamptz,
-    outcome text
+    outcome text,
+    CHECK ((went_back_amount IS NULL) = (went_back_currency IS NULL))
 );
 CREATE INDEX webhook_deliveries_object ON webhook_deliveries (object_id, received_at);
 COMMENT ON TABLE webhook_deliveries IS 'Authentic deliveries as they came; unique by their bytes.';

@@ -94,6 +94,18 @@ class Sandbox:
         )
         assert answer.status_code == 303, answer.status_code
 
+    def refund(self, purchase_id: str, *, amount: int) -> dict[str, Any]:
+        """Do what a merchant does at Revio's back office; returns the Payment."""
+        answer = requests.post(
+            f"{self.url}/api/v1/purchases/{purchase_id}/refund/",
+            json={"amount": amount},
+            headers={"Authorization": f"Bearer {SECRET_KEY}"},
+            timeout=TIMEOUT_SECONDS,
+        )
+        answer.raise_for_status()
+        payment: dict[str, Any] = answer.json()
+        return payment
+
     def reset(self) -> None:
         self.control("reset", data=True)
         self.control("balance", currency="ZAR", payout_balance=100_000_000)

@@ -208,3 +208,21 @@ def test_the_webhook_answers_at_once_and_repeats_get_200(
         what="all deliveries delivered",
     )
     assert requests.get(f"{sandbox.url}/health", timeout=5).ok
+
+
+def test_refunds_and_a_chargeback_are_told_once_for_each_of_their_payments(
+    running: Running, sandbox: Sandbox
+) -> None:
+    opened = running.open_checkout()
+    purchase_id = opened["purchase_id"]
+    sandbox.pay(opened["checkout_url"])
+    running.wait_for(PAID, opened["transaction_id"])
+    refund = sandbox.refund(purchase_id, amount=10000)
+    told = running.wait_for("payments.refund.succeeded.v1", opened["transaction_id"])
+    assert (told["payment_id"], told["amount"]) == (refund["id"], "100.00")
+    sandbox.control("redeliver", object_id=refund["id"], event="payment.refunded", times=2)
+    sandbox.control(f"purchases/{purchase_id}/chargeback")
+    told = running.wait_for("payments.chargeback.opened.v1", opened["transaction_id"])
+    assert (told["purchase_id"], told["amount"]) == (purchase_id, "150.00")
+    assert running.said_types(opened["transaction_id"]).count("payments.refund.succeeded.v1") == 1
+    assert running.case_kinds() == {"purchase_reversed"}

@@ -277,3 +277,20 @@ def test_an_execution_address_counts_for_its_own_payouts_path(url: str, path: st
 def test_an_execution_address_never_shows_itself() -> None:
     reading = read_payout(payout(), read_at=NOW)
     assert "po/9b6f2d10" not in repr(reading)
+
+
+@pytest.mark.parametrize(
+    ("status", "left", "went_back"),
+    [
+        ("refunded", 15000, "ZAR 100.00"),
+        ("chargeback", 0, "ZAR 250.00"),
+        ("pending_refund", 25000, "ZAR 0.00"),
+        ("refunded", None, "None"),
+        ("paid", 25000, "None"),
+    ],
+)
+def test_a_purchase_shows_how_much_of_it_went_back(
+    status: str, left: int | None, went_back: str
+) -> None:
+    shown = purchase(status=status, payment=payment(amount=25000), refundable_amount=left)
+    assert str(read_purchase(shown, read_at=NOW).went_back) == went_back

@@ -19,6 +19,7 @@ from payments_gateway.domain.cases import CaseKind
 from payments_gateway.domain.checkouts import CheckoutStatus
 from payments_gateway.domain.errors import SignatureInvalid, SignatureMissing
 from payments_gateway.domain.provider import PayoutState, PurchaseState
+from payments_gateway.use_cases.process_webhook import CLAIM_ATTEMPTS_MAX
 from payments_gateway.use_cases.receive_webhook import ReceiveWebhook
 from payments_gateway.use_cases.register_webhook import RegisterWebhook
 
@@ -141,6 +142,111 @@ def test_a_refund_event_tells_the_payment_first_and_opens_a_case(
     assert [fact["transaction_id"] for fact in world.said(PAID)] == [transaction_id]
     subjects = {subject for _, subject in world.unit.cases.stored}
     assert subjects == {purchase_id, "payment-1"}
+
+
+REFUNDED = "payments.refund.succeeded.v1"
+CHARGED_BACK = "payments.chargeback.opened.v1"
+
+
+def payment_body(
+    purchase_id: str,
+    payment_id: str = "payment-1",
+    *,
+    event_type: str = "payment.refunded",
+    amount: object = 10000,
+    currency: str = "ZAR",
+    status: str = "success",
+) -> bytes:
+    return body_of(
+        event_type,
+        payment_id,
+        status=status,
+        payment={"amount": amount, "currency": currency, "paid_on": 1790050000},
+        related_to={"type": "purchase", "id": purchase_id, "reference": "RV1"},
+    )
+
+
+def show_back(world: World, purchase_id: str, *, refundable: str) -> None:
+    world.provider.show_purchase(
+        purchase_id,
+        PurchaseState.PAID_THEN_REVERSED,
+        refundable=Money.parse(refundable, "ZAR"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("event_type", "told", "key"),
+    [
+        ("payment.refunded", REFUNDED, "refund:payment-1"),
+        ("payment.charged_back", CHARGED_BACK, "chargeback:payment-1"),
+    ],
+)
+def test_money_that_its_purchase_shows_to_be_gone_is_told_once_for_its_payment(
+    world: World, receive: ReceiveWebhook, event_type: str, told: str, key: str
+) -> None:
+    transaction_id, purchase_id = world.open_checkout()
+    show_back(world, purchase_id, refundable="150.00")
+    for status in ("success", "success", "success"):
+        deliver(world, receive, payment_body(purchase_id, event_type=event_type, status=status))
+    deliver(world, receive, payment_body(purchase_id, event_type=event_type) + b" ")
+    (fact,) = world.said(told)
+    assert (fact["fact_key"], fact["purchase_id"]) == (key, purchase_id)
+    assert (fact["transaction_id"], fact["amount"]) == (transaction_id, "100.00")
+    assert world.said_types.index(PAID) < world.said_types.index(told)
+    assert {subject for _, subject in world.unit.cases.stored} == {purchase_id}
+
+
+def test_no_more_is_told_than_its_purchase_shows_to_be_gone(
+    world: World, receive: ReceiveWebhook
+) -> None:
+    _, purchase_id = world.open_checkout()
+    show_back(world, purchase_id, refundable="100.00")
+    for payment_id in ("payment-1", "payment-2"):
+        deliver(world, receive, payment_body(purchase_id, payment_id))
+    assert len(world.said(REFUNDED)) == 1
+    show_back(world, purchase_id, refundable="50.00")
+    deliver(world, receive, b"{}")
+    assert [fact["payment_id"] for fact in world.said(REFUNDED)] == ["payment-1", "payment-2"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"amount": 25001},
+        {"amount": -1},
+        {"amount": 0},
+        {"amount": "100"},
+        {"amount": True},
+        {"currency": "USD"},
+        {"currency": "???"},
+        {"status": "error"},
+        {"event_type": "payment.chargeback_reversed"},
+    ],
+    ids=str,
+)
+def test_what_a_purchase_does_not_confirm_is_left_to_a_person(
+    world: World, receive: ReceiveWebhook, wrong: dict[str, Any]
+) -> None:
+    _, purchase_id = world.open_checkout()
+    show_back(world, purchase_id, refundable="0.00")
+    deliver(world, receive, payment_body(purchase_id, **wrong))
+    for _ in range(CLAIM_ATTEMPTS_MAX):
+        deliver(world, receive, b"{}")
+    assert world.said(REFUNDED) == world.said(CHARGED_BACK) == []
+    assert "payment-1" in {subject for _, subject in world.unit.cases.stored}
+
+
+def test_a_refund_is_looked_at_again_until_its_purchase_shows_it(
+    world: World, receive: ReceiveWebhook
+) -> None:
+    _, purchase_id = world.open_checkout()
+    world.provider.show_purchase(purchase_id, PurchaseState.PAID)
+    deliver(world, receive, payment_body(purchase_id))
+    assert world.said(REFUNDED) == []
+    assert world.unit.cases.stored == {}
+    show_back(world, purchase_id, refundable="150.00")
+    deliver(world, receive, b"{}")
+    assert len(world.said(REFUNDED)) == 1
 
 
 def test_a_payout_event_settles_the_payout(world: World, receive: ReceiveWebhook) -> None:

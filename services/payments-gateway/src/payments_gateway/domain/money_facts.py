@@ -32,6 +32,14 @@ def purchase_fact_key(purchase_id: str) -> str:
     return f"purchase:{purchase_id}"
 
 
+def refund_fact_key(payment_id: str) -> str:
+    return f"refund:{payment_id}"
+
+
+def chargeback_fact_key(payment_id: str) -> str:
+    return f"chargeback:{payment_id}"
+
+
 def payout_fact_key(payout_id: str) -> str:
     return f"payout:{payout_id}"
 

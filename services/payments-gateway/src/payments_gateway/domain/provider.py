@@ -97,6 +97,7 @@ class PurchaseReading:
         paid_at: When the provider says that it was paid, UTC; None if it does not say.
         attempts: Tries at the checkout, newest first.
         read_at: An instant before the provider was asked, UTC.
+        refundable: What of `paid` has not gone back; None if the provider does not say.
     """
 
     purchase_id: str
@@ -112,6 +113,16 @@ class PurchaseReading:
     attempts: tuple[Attempt, ...]
     merchant: Merchant
     read_at: datetime
+    refundable: Money | None = None
+
+    @property
+    def went_back(self) -> Money | None:
+        """How much of what came in has gone back, as far as the purchase shows it."""
+        if self.state is not PurchaseState.PAID_THEN_REVERSED:
+            return None
+        if self.paid is None or self.refundable is None:
+            return None
+        return self.paid - self.refundable
 
     @property
     def failed_attempts_oldest_first(self) -> tuple[Attempt, ...]:

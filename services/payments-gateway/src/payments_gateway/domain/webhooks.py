@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from octoco.money import Money
 from payments_gateway.domain.provider import PayoutState, PurchaseState
 
 
@@ -27,6 +28,8 @@ class WebhookSummary:
         purchase_id: For a payment, the purchase it belongs to.
         claims: The state that the event's name claims, if it claims one: a reading that does
             not show it yet is looked at again.
+        went_back: For a payment that succeeded, how much of the purchase it says went back.
+        went_back_at: When it says so, UTC; None if it does not say.
     """
 
     event_type: str
@@ -34,6 +37,8 @@ class WebhookSummary:
     object_id: str
     purchase_id: str | None = None
     claims: PurchaseState | PayoutState | None = None
+    went_back: Money | None = None
+    went_back_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from payments_gateway.domain.policy import Policy
 from payments_gateway.domain.provider import Merchant, PayoutReading, PurchaseReading
 from payments_gateway.domain.webhooks import WebhookObject, WebhookSummary
 from payments_gateway.use_cases.ports import PaymentProvider, Unit
+from payments_gateway.use_cases.record_money_gone_back import may_be_told, record_money_gone_back
 from payments_gateway.use_cases.record_payout_reading import record_payout_reading
 from payments_gateway.use_cases.record_purchase_reading import record_purchase_reading
 
@@ -58,10 +59,16 @@ class ProcessWebhook:
         now = self._clock.now()
         outcome = self._record_reading(unit, prepared, answer)
         if prepared.object is WebhookObject.PAYMENT:
-            evidence = {"event_type": prepared.event_type, "purchase_id": prepared.purchase_id}
-            unit.cases.open(
-                Case(CaseKind.PURCHASE_REVERSED, prepared.object_id, now, evidence=evidence)
+            told = (
+                outcome == "paid"
+                and isinstance(answer, PurchaseReading)
+                and record_money_gone_back(unit, prepared, answer, now=now)
             )
+            may_lag = may_be_told(prepared) and intent.attempt < CLAIM_ATTEMPTS_MAX
+            if not told and may_lag and outcome in {*_MAY_LAG, "paid"}:
+                return Again(reason=f"{prepared.event_type} is not shown yet")
+            if not told:
+                self._open_reversed(unit, prepared)
         unconfirmed = (
             answer is not None and prepared.claims is not None and answer.state != prepared.claims
         )
@@ -69,6 +76,19 @@ class ProcessWebhook:
             return Again(reason=f"{prepared.event_type} is not shown yet")
         unit.deliveries.finish(intent.subject_id, outcome=outcome, at=now)
         return Done()
+
+    def _open_reversed(self, unit: Unit, summary: WebhookSummary) -> None:
+        evidence = {"event_type": summary.event_type, "purchase_id": summary.purchase_id}
+        now = self._clock.now()
+        unit.cases.open(
+            Case(
+                CaseKind.PURCHASE_REVERSED,
+                summary.object_id,
+                now,
+                money=summary.went_back,
+                evidence=evidence,
+            )
+        )
 
     def _record_reading(self, unit: Unit, summary: WebhookSummary, reading: Reading) -> str:
         now = self._clock.now()

@@ -163,6 +163,7 @@ class FakeProvider:
         paid: Money | None = None,
         fee: Money | None = None,
         paid_at: datetime | None = None,
+        refundable: Money | None = None,
     ) -> PurchaseReading:
         """Let a purchase be in a state from now on; what came in is what was asked if unsaid."""
         purchase = self.purchases[purchase_id]
@@ -175,6 +176,7 @@ class FakeProvider:
             paid=paid,
             fee=fee,
             paid_at=paid_at,
+            refundable=refundable,
         )
         return self.purchases[purchase_id]
 

@@ -12,6 +12,7 @@ from payments_gateway.domain.money_facts import MoneyFact
 from payments_gateway.domain.payouts import Payout
 from payments_gateway.domain.provider import RegisteredWebhook
 from payments_gateway.domain.webhooks import RefusedWebhook, WebhookDelivery
+from payments_gateway.messages.outbound import ChargebackOpened, RefundSucceeded
 from payments_gateway.use_cases.ports import KnownUser
 
 
@@ -136,6 +137,14 @@ class MemoryMoneyFacts:
 
     def save(self, fact: MoneyFact) -> None:
         self.stored[fact.fact_key] = fact
+
+    def gone_back(self, purchase_id: str) -> Sequence[MoneyFact]:
+        return [
+            fact
+            for fact in self.stored.values()
+            if fact.type in {RefundSucceeded.TYPE, ChargebackOpened.TYPE}
+            and fact.data["purchase_id"] == purchase_id
+        ]
 
     def oldest_unanswered_at(self) -> datetime | None:
         waiting = [fact.created_at for fact in self.stored.values() if fact.answered_at is None]

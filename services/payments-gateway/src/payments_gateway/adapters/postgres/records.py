@@ -68,19 +68,7 @@ class PostgresMoneyFacts:
         row = self._statements.one(
             "SELECT * FROM money_facts WHERE fact_key = :fact_key FOR UPDATE", fact_key=fact_key
         )
-        if row is None:
-            return None
-        return MoneyFact(
-            fact_key=row.fact_key,
-            type=row.type,
-            data=row.data,
-            created_at=row.created_at,
-            transaction_id=row.transaction_id,
-            told_count=row.told_count,
-            answered_at=row.answered_at,
-            outcome=row.outcome,
-            code=row.code,
-        )
+        return None if row is None else _money_fact(row)
 
     def save(self, fact: MoneyFact) -> None:
         self._statements.run(
@@ -96,11 +84,37 @@ class PostgresMoneyFacts:
             code=fact.code,
         )
 
+    def gone_back(self, purchase_id: str) -> Sequence[MoneyFact]:
+        rows = self._statements.all(
+            """
+            SELECT * FROM money_facts
+            WHERE data ->> 'purchase_id' = :purchase_id
+              AND type IN ('payments.refund.succeeded.v1', 'payments.chargeback.opened.v1')
+            ORDER BY fact_key
+            """,
+            purchase_id=purchase_id,
+        )
+        return [_money_fact(row) for row in rows]
+
     def oldest_unanswered_at(self) -> datetime | None:
         row = self._statements.one(
             "SELECT min(created_at) AS oldest FROM money_facts WHERE answered_at IS NULL"
         )
         return None if row is None else row.oldest
+
+
+def _money_fact(row: Any) -> MoneyFact:
+    return MoneyFact(
+        fact_key=row.fact_key,
+        type=row.type,
+        data=row.data,
+        created_at=row.created_at,
+        transaction_id=row.transaction_id,
+        told_count=row.told_count,
+        answered_at=row.answered_at,
+        outcome=row.outcome,
+        code=row.code,
+    )
 
 
 class PostgresCases:

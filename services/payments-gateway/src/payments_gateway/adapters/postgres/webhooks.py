@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from octoco.money import Money
 from payments_gateway.adapters.postgres.statements import Statements
 from payments_gateway.domain.provider import PayoutState, PurchaseState, RegisteredWebhook
 from payments_gateway.domain.webhooks import (
@@ -29,9 +30,11 @@ class PostgresWebhookDeliveries:
         inserted = self._statements.run(
             """
             INSERT INTO webhook_deliveries (delivery_id, body_sha256, body, signature, event_type,
-                object, object_id, purchase_id, claims, received_at)
+                object, object_id, purchase_id, claims, went_back_amount, went_back_currency,
+                went_back_at, received_at)
             VALUES (:delivery_id, :body_sha256, :body, :signature, :event_type,
-                :object, :object_id, :purchase_id, :claims, :received_at)
+                :object, :object_id, :purchase_id, :claims, :went_back_amount,
+                :went_back_currency, :went_back_at, :received_at)
             ON CONFLICT (body_sha256) DO NOTHING
             """,
             delivery_id=delivery.delivery_id,
@@ -43,6 +46,9 @@ class PostgresWebhookDeliveries:
             object_id=None if summary is None else summary.object_id,
             purchase_id=None if summary is None else summary.purchase_id,
             claims=_claims_text(summary),
+            went_back_amount=summary and summary.went_back and summary.went_back.amount,
+            went_back_currency=summary and summary.went_back and summary.went_back.currency,
+            went_back_at=summary and summary.went_back_at,
             received_at=delivery.received_at,
         )
         return inserted == 1
@@ -142,6 +148,12 @@ def _delivery(row: Any) -> WebhookDelivery:
             object_id=row.object_id,
             purchase_id=row.purchase_id,
             claims=_claims(WebhookObject(row.object), row.claims),
+            went_back=(
+                None
+                if row.went_back_amount is None
+                else Money(row.went_back_amount, row.went_back_currency)
+            ),
+            went_back_at=row.went_back_at,
         )
     return WebhookDelivery(
         delivery_id=row.delivery_id,

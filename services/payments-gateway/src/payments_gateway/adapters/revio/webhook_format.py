@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from octoco.errors import Refusal
+from octoco.money import Money
 from payments_gateway.domain.provider import PayoutState, PurchaseState
 from payments_gateway.domain.webhooks import WebhookObject, WebhookSummary
 
@@ -76,7 +79,34 @@ class RevioWebhookFormat:
             object_id=object_id,
             purchase_id=purchase_id,
             claims=_CLAIMS.get(event_type),
+            went_back=None if purchase_id is None else _went_back(fields),
+            went_back_at=None if purchase_id is None else _went_back_at(fields),
         )
+
+
+def _went_back(payment: dict[str, Any]) -> Money | None:
+    details = payment.get("payment")
+    if payment.get("status") != "success" or not isinstance(details, dict):
+        return None
+    amount, currency = details.get("amount"), details.get("currency")
+    if isinstance(amount, bool) or not isinstance(amount, int) or not isinstance(currency, str):
+        return None
+    try:
+        money = Money.from_minor(amount, currency)
+    except Refusal:
+        return None
+    return money if money.is_positive else None
+
+
+def _went_back_at(payment: dict[str, Any]) -> datetime | None:
+    details = payment.get("payment")
+    paid_on = details.get("paid_on") if isinstance(details, dict) else None
+    if isinstance(paid_on, bool) or not isinstance(paid_on, int):
+        return None
+    try:
+        return datetime.fromtimestamp(paid_on, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 @lru_cache(maxsize=16)

@@ -154,6 +154,7 @@ def read_purchase(body: Any, *, read_at: datetime) -> PurchaseReading:
             attempts=_attempts(body),
             merchant=_merchant(body),
             read_at=read_at,
+            refundable=None if payment is None else _refundable(body, payment),
         )
     except (KeyError, TypeError, ValueError, AttributeError, Refusal) as error:
         raise NotUnderstood(f"no purchase as we know it ({type(error).__name__})") from None
@@ -272,6 +273,11 @@ def _incoming_payment(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     # A payment that went out from us is not what a purchase brought in.
     return None if payment.get("is_outgoing") else payment
+
+
+def _refundable(body: Mapping[str, Any], payment: Mapping[str, Any]) -> Money | None:
+    amount = body.get("refundable_amount")
+    return None if amount is None or amount == "" else _money(amount, payment["currency"])
 
 
 def _attempts(body: Mapping[str, Any]) -> tuple[Attempt, ...]:
