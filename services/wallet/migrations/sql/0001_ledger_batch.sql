@@ -62,9 +62,10 @@ BEGIN
     END IF;
 END $$;
 
--- The entries of a batch in one INSERT. A user's postings follow one another: each credit repays what
--- the credits before it left of the receivable, each settlement is taken from what was held after
--- the one before it. Returns what is available after each posting, in the order of p_fresh.
+-- The entries of a batch in one INSERT. A user's postings follow one another: each credit repays
+-- what the credits before it left of the receivable, each settlement is taken from what was held
+-- after the one before it, and nothing is booked before what was booked last. Returns what is
+-- available after each posting, in the order of p_fresh.
 CREATE FUNCTION book_batch(p_fresh posting_request[], p_booked_at timestamptz) RETURNS numeric[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -74,6 +75,7 @@ BEGIN
         SELECT f.*, a.id AS available_id, a.balance AS available, a.version AS available_version,
                h.id AS held_id, h.balance AS held, h.version AS held_version,
                r.id AS receivable_id, r.balance AS receivable, r.version AS receivable_version,
+               max(greatest(a.moved_at, h.moved_at, r.moved_at)) OVER () AS moved_at,
                CASE f.kind WHEN 'deposit' THEN f.amount ELSE 0 END AS credit,
                CASE f.kind WHEN 'settlement' THEN f.amount ELSE 0 END AS settled
         FROM unnest(p_fresh) f
@@ -104,7 +106,7 @@ BEGIN
         INSERT INTO entries (transfer_id, leg, ledger_account_id, currency, amount, version,
                              balance_after, booked_at)
         SELECT n.transfer_id, l.leg, l.id, n.currency, l.amount, l.version, l.balance_after,
-               p_booked_at
+               greatest(p_booked_at, n.moved_at)
         FROM numbered n
         LEFT JOIN ledger_accounts clearing
             ON clearing.user_id IS NULL AND clearing.currency = n.currency
@@ -173,8 +175,6 @@ DECLARE
     v_requests posting_request[];
     v_fresh posting_request[];
     v_locked bigint;
-    v_users bigint;
-    v_booked_at timestamptz;
     v_available numeric[];
     v_messages jsonb;
 BEGIN
@@ -211,25 +211,24 @@ BEGIN
     END IF;
 
     IF v_fresh IS NOT NULL THEN
-        -- In the order of their ids, as every posting locks.
-        SELECT count(*), count(DISTINCT (locked.user_id, locked.currency)),
-               greatest(max(locked.moved_at), clock_timestamp())
-        INTO v_locked, v_users, v_booked_at
+        -- `available` is the lock of all that a user has in a currency; in the order of their ids,
+        -- as every posting locks.
+        SELECT count(*) INTO v_locked
         FROM (
-            SELECT a.user_id, a.currency, a.moved_at FROM ledger_accounts a
+            SELECT FROM ledger_accounts a
             JOIN (SELECT DISTINCT f.user_id, f.currency FROM unnest(v_fresh) f
                   WHERE f.user_id IS NOT NULL) u
-                ON a.user_id = u.user_id AND a.currency = u.currency
+                ON a.user_id = u.user_id AND a.currency = u.currency AND a.kind = 'available'
             ORDER BY a.id FOR UPDATE OF a
         ) AS locked;
-        IF v_locked <> 3 * v_users OR v_users <> (
+        IF v_locked <> (
             SELECT count(DISTINCT (f.user_id, f.currency)) FROM unnest(v_fresh) f
             WHERE f.user_id IS NOT NULL
         ) THEN
             PERFORM refuse('WL013', 'ledger_account_not_found');
         END IF;
         PERFORM end_holds(v_fresh);
-        v_available := book_batch(v_fresh, v_booked_at);
+        v_available := book_batch(v_fresh, clock_timestamp());
         IF p_messages IS NOT NULL THEN
             SELECT jsonb_agg(m.message ORDER BY m.position) INTO v_messages
             FROM jsonb_array_elements(p_messages) WITH ORDINALITY AS m (message, position)
@@ -239,14 +238,19 @@ BEGIN
             END IF;
         END IF;
     END IF;
+    IF cardinality(v_fresh) = cardinality(v_requests) THEN
+        RETURN QUERY
+            SELECT f.place, false, f.available
+            FROM ROWS FROM (unnest(v_fresh), unnest(v_available)) AS f (
+                place, transfer_id, business_key, kind, user_id, amount, currency, subject,
+                effective_at, available);
+        RETURN;
+    END IF;
     RETURN QUERY
-        SELECT r.place, f.place IS NULL,
-               CASE WHEN f.place IS NULL THEN now_available.balance ELSE f.available END
+        SELECT r.place, f.place IS NULL, coalesce(f.available, a.balance)
         FROM unnest(v_requests) r
-        LEFT JOIN LATERAL (
-            SELECT a.balance FROM ledger_accounts a
-            WHERE a.user_id = r.user_id AND a.currency = r.currency AND a.kind = 'available'
-        ) AS now_available ON cardinality(v_fresh) IS DISTINCT FROM cardinality(v_requests)
+        LEFT JOIN ledger_accounts a
+            ON a.user_id = r.user_id AND a.currency = r.currency AND a.kind = 'available'
         LEFT JOIN ROWS FROM (unnest(v_fresh), unnest(v_available)) AS f (
             place, transfer_id, business_key, kind, user_id, amount, currency, subject,
             effective_at, available) ON f.place = r.place
