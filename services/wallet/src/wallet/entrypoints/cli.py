@@ -1,7 +1,7 @@
 """The command line of the wallet."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,16 +9,12 @@ import click
 
 from octoco.cli import service_commands
 from octoco.config import read_settings_or_exit
-from octoco.database import Database
 from octoco.worker import WorkerParts, run_worker
-from wallet.adapters.postgres.ledger_audit import (
-    TrialBalanceLine,
-    trial_balance,
-)
 from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.bootstrap import SERVICE, Wallet, build, build_sealing
 from wallet.config import Settings, read, read_seals
 from wallet.entrypoints.http import openapi
+from wallet.entrypoints.ledger_reading import print_statement, print_trial_balance
 from wallet.entrypoints.ledger_verification import (
     new_seal_key,
     print_seal_public_keys,
@@ -45,17 +41,6 @@ def _wallet() -> Iterator[Wallet]:
         wallet.database.dispose()
 
 
-@contextmanager
-def _database() -> Iterator[Database]:
-    # Looking at the books needs nothing else, so it works where nothing else does.
-    url: str = read_settings_or_exit(lambda env: env.str("DATABASE_URL"))
-    database = Database(url, application_name=f"{SERVICE}-tools")
-    try:
-        yield database
-    finally:
-        database.dispose()
-
-
 def _worker() -> WorkerParts[PostgresWalletUnit]:
     seal_settings = read_settings_or_exit(read_seals)
     wallet = build(_settings())
@@ -79,16 +64,10 @@ def ledger() -> None:
 
 
 ledger.add_command(verify)
+ledger.add_command(print_statement)
+ledger.add_command(print_trial_balance)
 ledger.add_command(new_seal_key)
 ledger.add_command(print_seal_public_keys)
-
-
-@ledger.command(name="trial-balance", help="Sum all entries by currency and kind of account.")
-@click.option("--json", "as_json", is_flag=True, help="Print the lines as JSON.")
-def print_trial_balance(*, as_json: bool) -> None:
-    with _database() as database:
-        lines = trial_balance(database)
-    click.echo(_trial_balance_json(lines) if as_json else _trial_balance_text(lines))
 
 
 @main.command(help="List the sagas that are past the deadline of their step.")
@@ -121,20 +100,6 @@ def sagas(*, as_json: bool) -> None:
 @main.command(help="Print docs/sagas.md from the table of legal moves and the lists of steps.")
 def diagrams() -> None:
     click.echo(sagas_document(), nl=False)
-
-
-def _trial_balance_json(lines: Sequence[TrialBalanceLine]) -> str:
-    return json.dumps(
-        [{"currency": one.currency, "kind": one.kind, "amount": one.amount} for one in lines],
-        indent=2,
-    )
-
-
-def _trial_balance_text(lines: Sequence[TrialBalanceLine]) -> str:
-    rows = [f"{one.currency}  {one.kind:<18} {one.amount:>20}" for one in lines]
-    return "\n".join(
-        [*rows, f"{len(rows)} kinds of account; `wallet ledger verify` checks them all"]
-    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from prometheus_client import Gauge
 from octoco.worker import PeriodicJob
 from wallet.adapters.postgres.transactions import forget_ended_sagas
 from wallet.bootstrap import Wallet
+from wallet.entrypoints.rolling_up import rolling_up_jobs
 from wallet.use_cases.find_overdue_sagas import find_overdue_sagas
 
 SCAN_EVERY_SECONDS: Final = 15.0
@@ -44,6 +45,7 @@ def jobs(wallet: Wallet) -> list[PeriodicJob]:
         PeriodicJob("scan_sagas", SCAN_EVERY_SECONDS, lambda: scan_sagas(wallet)),
         PeriodicJob("forget_ended_sagas", SCAN_EVERY_SECONDS, lambda: forget_ended(wallet)),
         PeriodicJob("count_cases", SCAN_EVERY_SECONDS, lambda: count_cases(wallet)),
+        *rolling_up_jobs(wallet),
     ]
 
 
