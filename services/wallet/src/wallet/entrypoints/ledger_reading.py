@@ -14,6 +14,7 @@ from octoco.errors import Refusal, Unavailable
 from octoco.messaging.contracts import Contracts
 from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.bootstrap import SERVICE
+from wallet.domain.errors import UserNotKnownYet
 from wallet.domain.ledger import Balance
 from wallet.domain.statements import Movement, Period, Statement
 from wallet.use_cases.get_balance_as_of import TrialBalance, get_trial_balance
@@ -71,7 +72,7 @@ def print_statement(
         )
         return get_whole_statement(unit, user_id=user_id, currency=currency, period=asked, at=now)
 
-    found = _read(work)
+    found = read_books(work)
     click.echo(_statement_json(user_id, found) if as_json else _statement_text(user_id, found))
 
 
@@ -79,13 +80,18 @@ def print_statement(
 @click.option("--as-of", type=Instant(), help="What was booked until then; now if not given.")
 @click.option("--json", "as_json", is_flag=True, help="Print the lines as JSON.")
 def print_trial_balance(*, as_of: datetime | None, as_json: bool) -> None:
-    found = _read(lambda unit: get_trial_balance(unit, at=as_of))
+    found = read_books(lambda unit: get_trial_balance(unit, at=as_of))
     click.echo(_trial_balance_json(found, as_of) if as_json else _trial_balance_text(found))
     if any(not imbalance.is_zero for imbalance in found.imbalances.values()):
         raise SystemExit(1)
 
 
-def _read(work: Callable[[PostgresWalletUnit], T]) -> T:
+def read_books(work: Callable[[PostgresWalletUnit], T]) -> T:
+    """Run some reading on one snapshot of the ledger.
+
+    Raises:
+        ClickException: it was refused, or the database is away.
+    """
     # Looking at the books needs nothing but the database, so it works where nothing else does.
     url: str = read_settings_or_exit(lambda env: env.str("DATABASE_URL"))
     database = Database(url, application_name=f"{SERVICE}-tools")
@@ -95,6 +101,8 @@ def _read(work: Callable[[PostgresWalletUnit], T]) -> T:
                 PostgresWalletUnit(connection, contracts=Contracts(), clock=SystemClock())
             )
         )
+    except UserNotKnownYet as error:
+        raise click.ClickException("The wallet knows no such user.") from error
     except (Refusal, Unavailable) as error:
         raise click.ClickException(error.message) from error
     finally:
