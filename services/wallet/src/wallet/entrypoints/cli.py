@@ -14,6 +14,7 @@ from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.bootstrap import SERVICE, Wallet, build, build_sealing
 from wallet.config import Settings, read, read_seals
 from wallet.entrypoints.http import openapi
+from wallet.entrypoints.ledger_provider import print_provider_balance
 from wallet.entrypoints.ledger_reading import print_statement, print_trial_balance
 from wallet.entrypoints.ledger_verification import (
     new_seal_key,
@@ -66,6 +67,7 @@ def ledger() -> None:
 ledger.add_command(verify)
 ledger.add_command(print_statement)
 ledger.add_command(print_trial_balance)
+ledger.add_command(print_provider_balance)
 ledger.add_command(new_seal_key)
 ledger.add_command(print_seal_public_keys)
 
