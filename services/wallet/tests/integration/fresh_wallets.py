@@ -63,6 +63,8 @@ class FreshWallets:
         for role in _ROLES:
             # Settings of roles belong to the database and are not copied with it.
             self._administer("ALTER ROLE {} IN DATABASE {} SET search_path = wallet", role, name)
+        # Tests make deadlocks by the dozen; PostgreSQL would look for each after a second only.
+        self._administer("ALTER DATABASE {} SET deadlock_timeout = '100ms'", name)
         wallet = self.opened(self.url_of(name), limits=limits)
         try:
             yield wallet
