@@ -74,7 +74,6 @@ def _tell(seal: Seal) -> None:
         number=seal.number,
         hash=seal.hash.hex(),
         key_id=seal.key_id,
-        signature=seal.signature.hex() if seal.signature else None,
         transfers=seal.transfers,
         entries=seal.entries,
         up_to_xid=seal.up_to_xid,

@@ -12,6 +12,7 @@ import sqlalchemy
 
 from octoco.database import Database
 from wallet.adapters.postgres.ledger_checks import LEDGER_CHECKS, Check, QueryCheck
+from wallet.adapters.postgres.rollup_checks import ROLLUP_CHECKS
 from wallet.adapters.postgres.seal_checks import (
     KEPT_CHAIN,
     KEPT_WHOLE,
@@ -36,15 +37,6 @@ class Finding:
     @property
     def holds(self) -> bool:
         return self.row is None
-
-
-@dataclass(frozen=True, slots=True)
-class TrialBalanceLine:
-    """The sum of all entries of one kind of ledger account in one currency."""
-
-    currency: str
-    kind: str
-    amount: str
 
 
 class KeptHeads(Protocol):
@@ -81,13 +73,7 @@ class Evidence:
 
 
 NO_EVIDENCE: Final = Evidence()
-CHECKS: Final[Sequence[QueryCheck]] = (*LEDGER_CHECKS, *SEAL_CHECKS)
-
-_TRIAL_BALANCE: Final = """
-    SELECT a.currency, a.kind, sum(e.amount) AS amount
-    FROM entries e JOIN ledger_accounts a ON a.id = e.ledger_account_id
-    GROUP BY a.currency, a.kind ORDER BY a.currency, a.kind
-"""
+CHECKS: Final[Sequence[QueryCheck]] = (*LEDGER_CHECKS, *ROLLUP_CHECKS, *SEAL_CHECKS)
 
 # The queries are sent as they stand: nothing in them is a parameter.
 _NO_PARAMETERS: Final = {"no_parameters": True}
@@ -139,17 +125,6 @@ def findings_on(
         row = found.one_or_none()
         findings.append(_finding(check, None if row is None else row._mapping))  # noqa: SLF001
     return (*findings, *_findings_outside(connection, evidence, kept=kept, on_check=on_check))
-
-
-def trial_balance(database: Database) -> Sequence[TrialBalanceLine]:
-    """Sum all entries by currency and kind of account; each currency's lines sum to zero."""
-
-    def work(connection: sqlalchemy.Connection) -> Sequence[TrialBalanceLine]:
-        _prepare(connection)
-        rows = connection.exec_driver_sql(_TRIAL_BALANCE)
-        return [TrialBalanceLine(row.currency, row.kind, str(row.amount)) for row in rows]
-
-    return database.read(work)
 
 
 def _findings_outside(

@@ -341,7 +341,7 @@ LEDGER_CHECKS: Final = (
         """,
     ),
     QueryCheck(
-        "L8",
+        "L12",
         "no more is taken back of a purchase than it brought in",
         """
         SELECT l.subject AS purchase_id, p.amount AS brought_in, l.taken
@@ -381,6 +381,25 @@ LEDGER_CHECKS: Final = (
         ) b
         FULL JOIN fee_totals f ON f.subject = b.subject AND f.currency = b.currency
         WHERE coalesce(b.booked, 0) <> coalesce(f.totals[cardinality(f.totals)], 0)
+        ORDER BY 1 LIMIT 1
+        """,
+    ),
+    QueryCheck(
+        "L13",
+        "each adjustment moved what one person asked for and another one approved",
+        """
+        SELECT coalesce(a.id, t.subject) AS adjustment_id, a.amount AS approved, t.moved
+        FROM (SELECT * FROM adjustments WHERE decision = 'approved') a
+        FULL JOIN (
+            SELECT t.id, t.subject, t.user_id, t.currency, sum(e.amount) AS moved
+            FROM transfers t
+            JOIN entries e ON e.transfer_id = t.id
+            JOIN ledger_accounts l ON l.id = e.ledger_account_id AND l.user_id = t.user_id
+            WHERE t.kind = 'adjustment' GROUP BY t.id
+        ) t ON t.id = a.transfer_id
+        WHERE (a.id, a.user_id, a.currency, a.amount)
+              IS DISTINCT FROM (t.subject, t.user_id, t.currency, t.moved)
+           OR (a.decided_by = a.requested_by) IS NOT FALSE
         ORDER BY 1 LIMIT 1
         """,
     ),
