@@ -12,6 +12,7 @@ from octoco.testing import FakeUnitsOfWork
 from wallet.domain.limits import Bounds, Limits
 from wallet.domain.transactions import Transaction
 from wallet.entrypoints.consumer import handlers
+from wallet.use_cases.cancel_withdrawal import request_withdrawal_cancel
 from wallet.use_cases.request_deposit import request_deposit
 from wallet.use_cases.request_withdrawal import request_withdrawal
 
@@ -235,6 +236,19 @@ class Story:
 
     def cancelled(self, withdrawal: Transaction) -> None:
         self.deliver("payments.payout.cancelled.v1", transaction_id=withdrawal.id)
+
+    def cancel_in_review(self, withdrawal: Transaction) -> None:
+        self.units.run(
+            lambda unit: request_withdrawal_cancel(
+                unit, user_id=self.user_id, transaction_id=withdrawal.id, at=self.clock.now()
+            )
+        )
+
+    def freeze(self, *, at: str = NOW_TEXT) -> None:
+        self.deliver("accounts.user.frozen.v1", user_id=self.user_id, frozen_at=at)
+
+    def unfreeze(self, *, at: str = "2026-11-22T12:00:01Z") -> None:
+        self.deliver("accounts.user.unfrozen.v1", user_id=self.user_id, unfrozen_at=at)
 
     def status(self, transaction: Transaction) -> str:
         return self.unit.transactions.stored[transaction.id].status.value
