@@ -133,7 +133,7 @@ def test_a_statement_is_what_the_raw_entries_say(
     transactions: list[str] = []
     for period in (months_before(2), months_before(1), THIS_MONTH):
         found = whole(client, headers(user_id), period, limit=limit)
-        balances = {"available": Decimal(0), "held": Decimal(0), "receivable": Decimal(0)}
+        balances = {"available": Decimal(0), "held": Decimal(0), "owed": Decimal(0)}
         expected: dict[int, dict[str, Any]] = {}
         opening = None
         for row in raw:
@@ -142,13 +142,14 @@ def test_a_statement_is_what_the_raw_entries_say(
                 break
             if month == period and opening is None:
                 opening = dict(balances)
-            change = -row.amount if row.account == "receivable" else row.amount
-            balances[row.account] += change
+            is_owed = row.account == "receivable"
+            account, change = ("owed", -row.amount) if is_owed else (row.account, row.amount)
+            balances[account] += change
             if month == period:
                 one = expected.setdefault(
                     row.transfer_id, {"kind": row.kind, "change": {}, "balance": {}}
                 )
-                one["change"][row.account] = change
+                one["change"][account] = change
                 one["balance"] = dict(balances)
         assert _decimals(found["opening"]) == opening
         assert _decimals(found["closing"]) == balances
@@ -199,12 +200,11 @@ def test_a_month_that_ended_is_final_once_who_was_writing_then_has_ended(
     assert statement_of(client, headers(user_id), last_month)["provisional"] is True
     writing.commit()
     writing.close()
-    final = eventually(
-        lambda: not statement_of(client, headers(user_id), last_month)["provisional"],
-        within_seconds=60,
-        what="the end of who was writing",
-    )
-    assert final
+
+    def is_final() -> bool:
+        return statement_of(client, headers(user_id), last_month)["provisional"] is False
+
+    eventually(is_final, within_seconds=60, what="the end of who was writing")
     assert statement_of(client, headers(user_id), THIS_MONTH)["provisional"] is True
     driver.user_with("1.00")
     roll_up(driver.wallet.database, rollups_max=5)
@@ -237,7 +237,7 @@ def test_a_statement_that_cannot_be_is_a_problem_with_its_field(
     code: str,
     field: str,
 ) -> None:
-    answer = client.get(f"/v1/statements/{path}", headers=headers(driver.new_user()))
+    answer: Any = client.get(f"/v1/statements/{path}", headers=headers(driver.new_user()))
     assert answer.content_type == "application/problem+json"
     assert (answer.status_code, answer.json["code"]) == (status, code), answer.text
     assert answer.json["field"] == field
@@ -248,10 +248,10 @@ def test_a_statement_is_ones_own(
 ) -> None:
     stranger = statement_of(client, headers(driver.new_user()), THIS_MONTH)
     assert stranger["movements"] == []
-    assert stranger["closing"] == {"available": "0.00", "held": "0.00", "receivable": "0.00"}
-    nobody = client.get(f"/v1/statements/{THIS_MONTH}?currency=ZAR")
+    assert stranger["closing"] == {"available": "0.00", "held": "0.00", "owed": "0.00"}
+    nobody: Any = client.get(f"/v1/statements/{THIS_MONTH}?currency=ZAR")
     assert (nobody.status_code, nobody.json["code"]) == (401, "token_missing")
-    unheard_of = client.get(
+    unheard_of: Any = client.get(
         f"/v1/statements/{THIS_MONTH}?currency=ZAR", headers=headers(new_id("usr"))
     )
     assert (unheard_of.status_code, unheard_of.json["code"]) == (503, "user_not_known_yet")

@@ -49,7 +49,7 @@ def handlers(*, clock: Clock, limits: Limits) -> Mapping[str, Handler]:
         register_user(
             unit,
             inbound.UserRegistered.from_data(event.data),
-            currencies=limits.deposits.currencies,
+            currencies={*limits.deposits.currencies, *limits.withdrawals.currencies},
             at=clock.now(),
         )
 

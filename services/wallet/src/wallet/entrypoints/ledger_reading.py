@@ -138,7 +138,7 @@ def _statement_json(user_id: str, found: Statement) -> str:
 
 def _statement_text(user_id: str, found: Statement) -> str:
     heading = f"{'booked at':<27} {'effective at':<27} {'kind':<20}"
-    columns = "".join(f"{name:>18}" for name in ("available", "held", "receivable"))
+    columns = "".join(f"{name:>18}" for name in ("available", "held", "owed"))
     times = f"{found.period.begins_at.isoformat()} to {found.period.ends_at.isoformat()}"
     lines = [
         f"{user_id}  {found.opening.currency}  {times}",
@@ -165,7 +165,7 @@ def _amounts(balance: Balance) -> dict[str, str]:
     return {
         "available": balance.available.amount_text,
         "held": balance.held.amount_text,
-        "receivable": balance.receivable.amount_text,
+        "owed": balance.receivable.amount_text,
     }
 
 

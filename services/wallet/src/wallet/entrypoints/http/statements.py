@@ -36,7 +36,7 @@ class StatementQuerySchema(StrictSchema):
 class AmountsSchema(Schema):
     available = fields.String(metadata={"example": "250.00"})
     held = fields.String(metadata={"example": "0.00"})
-    receivable = fields.String(
+    owed = fields.String(
         metadata={"example": "0.00", "description": "What the user owes; credits repay it first."}
     )
 
@@ -120,5 +120,5 @@ def render_amounts(balance: Balance) -> Mapping[str, str]:
     return {
         "available": balance.available.amount_text,
         "held": balance.held.amount_text,
-        "receivable": balance.receivable.amount_text,
+        "owed": balance.receivable.amount_text,
     }
