@@ -67,6 +67,46 @@ def test_a_connection_killed_before_commit_is_replaced_and_the_work_done_once(
     assert count(database, "effects") == 1
 
 
+_ADD_ONE = """
+    INSERT INTO counters (name, value) VALUES (%(name)s, 1)
+    ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value
+"""
+
+
+def test_forty_racing_calls_all_have_their_effect_and_none_surfaces(database: Database) -> None:
+    def add_one(_: int) -> int:
+        ((value,),) = database.call(
+            _ADD_ONE, {"name": "called"}, contended_on="called", deadline_seconds=60
+        )
+        return int(value)
+
+    with ThreadPoolExecutor(8) as pool:
+        values = list(pool.map(add_one, range(40)))
+    assert sorted(values) == list(range(1, 41))
+
+
+def test_a_call_is_a_serializable_unit_by_itself(database: Database) -> None:
+    ((level,),) = database.call("SELECT current_setting('transaction_isolation')", {})
+    assert level == "serializable"
+
+
+def test_a_call_whose_connection_was_killed_is_made_again_on_another(
+    database: Database, schema: ProvisionedSchema
+) -> None:
+    ((backend,),) = database.call("SELECT pg_backend_pid()", {})
+    _terminate(schema, backend)
+    ((value,),) = database.call(_ADD_ONE, {"name": "killed"})
+    assert value == 1
+
+
+def test_what_a_call_is_refused_with_reaches_its_caller_and_leaves_nothing(
+    database: Database,
+) -> None:
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        database.call("INSERT INTO counters VALUES (%(name)s, NULL) RETURNING 1", {"name": "none"})
+    assert database.call("SELECT name FROM counters WHERE name = 'none'", {}) == []
+
+
 def test_nothing_can_be_written_while_reading(database: Database) -> None:
     with pytest.raises(Exception, match="read-only"):
         database.read(lambda c: c.exec_driver_sql("INSERT INTO effects VALUES ('x', 1)"))
