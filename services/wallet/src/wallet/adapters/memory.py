@@ -272,7 +272,7 @@ class MemoryFeeTotals:
 
 
 class MemoryOperatorCases:
-    """See `wallet.use_cases.ports.OperatorCases`."""
+    """See `wallet.use_cases.operator_ports.OperatorCases`."""
 
     def __init__(self) -> None:
         self.opened: dict[tuple[str, str], OperatorCase] = {}
@@ -295,7 +295,7 @@ class MemoryOperatorCases:
 
 
 class MemoryOperatorDecisions:
-    """See `wallet.use_cases.ports.OperatorDecisions`."""
+    """See `wallet.use_cases.operator_ports.OperatorDecisions`."""
 
     def __init__(self) -> None:
         self.made: list[OperatorDecision] = []

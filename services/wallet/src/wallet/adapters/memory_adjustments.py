@@ -19,7 +19,7 @@ _AT: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 class MemoryAdjustments:
-    """See `wallet.use_cases.ports.Adjustments`.
+    """See `wallet.use_cases.operator_ports.Adjustments`.
 
     Args:
         ledger: Books what is approved.

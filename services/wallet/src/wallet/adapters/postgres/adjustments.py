@@ -50,7 +50,7 @@ _CONDITIONS: Final[Mapping[AdjustmentStatus | None, str]] = {
 
 
 class PostgresAdjustments:
-    """See `wallet.use_cases.ports.Adjustments`."""
+    """See `wallet.use_cases.operator_ports.Adjustments`."""
 
     def __init__(self, connection: sqlalchemy.Connection) -> None:
         self._connection = connection

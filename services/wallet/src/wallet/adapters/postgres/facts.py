@@ -270,7 +270,7 @@ def _answer(row: Any) -> MoneyFactAnswer:
 
 
 class PostgresOperatorCases:
-    """See `wallet.use_cases.ports.OperatorCases`."""
+    """See `wallet.use_cases.operator_ports.OperatorCases`."""
 
     def __init__(self, connection: sqlalchemy.Connection) -> None:
         self._connection = connection

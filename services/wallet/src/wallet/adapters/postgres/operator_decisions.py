@@ -23,7 +23,7 @@ _OF_SUBJECT: Final = sqlalchemy.text(
 
 
 class PostgresOperatorDecisions:
-    """See `wallet.use_cases.ports.OperatorDecisions`."""
+    """See `wallet.use_cases.operator_ports.OperatorDecisions`."""
 
     def __init__(self, connection: sqlalchemy.Connection) -> None:
         self._connection = connection
