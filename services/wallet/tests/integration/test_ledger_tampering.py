@@ -377,7 +377,11 @@ TAMPERINGS = {
         UPDATE transfers SET kind = 'reversal', reverses = (SELECT min(id) FROM transfers)
         WHERE id = (SELECT max(id) FROM transfers)
         """,
-        {"each reversal undoes one transfer, whole", WHAT_IT_SEALED},
+        {
+            "each reversal undoes one transfer, whole",
+            "each reversal is the opposite of what it undoes",
+            WHAT_IT_SEALED,
+        },
     ),
     "a deposit is completed by hand": (
         """

@@ -25,7 +25,7 @@ class QueryCheck(Check):
 
 # What each transfer gave to and took from every kind of account.
 _MOVED: Final = """
-    SELECT t.id, t.business_key, t.kind, t.user_id, t.amount, t.currency, t.reverses,
+    SELECT t.id, t.business_key, t.kind, t.user_id, t.amount,
            coalesce(sum(e.amount) FILTER (WHERE a.kind IN ('available', 'receivable')), 0) AS own,
            coalesce(sum(e.amount) FILTER (WHERE a.kind = 'held'), 0) AS held,
            coalesce(sum(e.amount) FILTER (WHERE a.kind = 'provider_clearing'), 0) AS clearing,
@@ -81,13 +81,11 @@ LEDGER_CHECKS: Final = (
         "L1",
         "each transfer moves between the accounts of its kind",
         f"""
-        WITH moved AS ({_MOVED})
         SELECT m.id AS transfer_id, m.business_key, m.kind, m.amount, m.own, m.held, m.clearing,
                m.fees, m.suspense, m.adjustments
-        FROM moved m
-        LEFT JOIN moved o ON o.id = m.reverses
-        LEFT JOIN holds h ON h.ended_by = m.id
-        WHERE ARRAY[m.own, m.held, m.clearing, m.fees, m.suspense, m.adjustments]
+        FROM ({_MOVED}) m LEFT JOIN holds h ON h.ended_by = m.id
+        WHERE m.kind <> 'reversal'
+          AND ARRAY[m.own, m.held, m.clearing, m.fees, m.suspense, m.adjustments]
             IS DISTINCT FROM CASE m.kind
                 WHEN 'deposit' THEN ARRAY[m.amount, 0, -m.amount, 0, 0, 0]
                 WHEN 'fee' THEN ARRAY[0, 0, m.amount, -m.amount, 0, 0]
@@ -97,8 +95,6 @@ LEDGER_CHECKS: Final = (
                 WHEN 'hold' THEN ARRAY[-m.amount, m.amount, 0, 0, 0, 0]
                 WHEN 'settlement' THEN ARRAY[h.amount - m.amount, -h.amount, m.amount, 0, 0, 0]
                 WHEN 'release' THEN ARRAY[m.amount, -m.amount, 0, 0, 0, 0]
-                WHEN 'reversal' THEN
-                    ARRAY[-o.own - o.held, 0, -o.clearing, -o.fees, -o.suspense, -o.adjustments]
                 WHEN 'adjustment' THEN
                     ARRAY[sign(m.own) * m.amount, 0, 0, 0, 0, -sign(m.own) * m.amount]
                 -- A refund or a chargeback takes it from whoever has it.
@@ -307,6 +303,23 @@ LEDGER_CHECKS: Final = (
                    OR (o.user_id, o.amount, o.currency, o.subject)
                       IS DISTINCT FROM (t.user_id, t.amount, t.currency, t.subject))
         ORDER BY t.id LIMIT 1
+        """,
+    ),
+    QueryCheck(
+        "L7",
+        "each reversal is the opposite of what it undoes",
+        """
+        SELECT t.id AS transfer_id, t.business_key, t.reverses, left_over.kinds
+        FROM transfers t
+        CROSS JOIN LATERAL (
+            SELECT string_agg(kind, ', ') AS kinds FROM (
+                SELECT CASE WHEN a.user_id IS NULL THEN a.kind::text ELSE 'user' END AS kind
+                FROM entries e JOIN ledger_accounts a ON a.id = e.ledger_account_id
+                WHERE e.transfer_id IN (t.id, t.reverses)
+                GROUP BY 1 HAVING sum(e.amount) <> 0
+            ) k
+        ) left_over
+        WHERE t.kind = 'reversal' AND left_over.kinds IS NOT NULL ORDER BY t.id LIMIT 1
         """,
     ),
     QueryCheck(
