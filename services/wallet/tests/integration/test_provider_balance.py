@@ -39,7 +39,7 @@ def test_what_should_lie_at_revio_is_said_with_whose_it_is(
     # 250.00 and 30.00 came in; 100.00 was paid out, 120.00 refunded, 9.50 taken as fees.
     assert at_provider == sum(balance.values()) == Decimal("50.50")
     assert (balance["held"], balance["suspense"]) == (Decimal("40.00"), Decimal("30.00"))
-    assert (balance["available"], balance["receivable"]) == (0, Decimal("-10.00"))
+    assert (balance["available"], balance["receivable"]) == (Decimal(0), Decimal("-10.00"))
     assert balance["provider_fees"] == Decimal("-9.50")
     text = CliRunner().invoke(main, ["ledger", "provider-balance"])
     assert "should lie at Revio" in text.output

@@ -177,12 +177,16 @@ class MemoryLedger:
     def _owner_bound_by_purchase(self, posting: Posting) -> str | None:
         purchase = self.purchase(posting.subject)
         stored = self._bookings.get(posting.business_key)
-        if purchase is None:
+        if purchase is None or (
+            posting.kind is PostingKind.SUSPENSE_ASSIGNMENT
+            and self._bookings[f"purchase:{posting.subject}"].transfer.user_id is not None
+        ):
             raise PurchaseNotBooked("Nothing is booked for this purchase.")
         if posting.money.currency != purchase.came_in.currency:
             raise BusinessKeyReused("This was booked before as something else.")
         if stored is not None:
-            return posting.user_id or stored.transfer.user_id
+            # A repeat is of the same money in the same hands; elsewhere it is something else.
+            return posting.user_id or purchase.user_id
         if posting.kind is PostingKind.SUSPENSE_ASSIGNMENT:
             if purchase.user_id is not None or posting.money != purchase.left:
                 raise ExceedsPurchase("This is not what is left of the purchase.")
