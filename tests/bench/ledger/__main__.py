@@ -30,6 +30,7 @@ from .measuring import (
     ScaleStep,
     core_slots,
     information_slots,
+    jobs_slots,
     scale_slots,
 )
 from .plot import write_plot
@@ -39,6 +40,7 @@ from .workers import running_workers
 
 INFORMATION_ROUNDS_MAX: Final = 3
 ENTRIES_MIN: Final = 1_000
+LOAD_MAX: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Options:
     users: int
     clients: int
     output: Path
+    with_jobs: bool
 
 
 @click.command(help="Measure the ledger; writes ledger.json and ledger.png.")
@@ -63,6 +66,12 @@ class Options:
 @click.option("--users", type=click.IntRange(20), default=10_000, show_default=True)
 @click.option("--workers", "clients", type=click.IntRange(1), default=8, show_default=True)
 @click.option(
+    "--with-seals",
+    "with_jobs",
+    is_flag=True,
+    help="Measure also what the worker's jobs, seals and rollups among them, cost postings.",
+)
+@click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=REPOSITORY / ".local" / "bench",
@@ -76,6 +85,7 @@ def main(
     quick: bool,
     users: int,
     clients: int,
+    with_jobs: bool,
     output: Path,
 ) -> None:
     options = Options(
@@ -85,6 +95,7 @@ def main(
         users=users,
         clients=clients,
         output=output.resolve(),
+        with_jobs=with_jobs,
     )
     console = Console(highlight=False)
     try:
@@ -99,12 +110,16 @@ def run(options: Options, console: Console) -> None:
     began = time.monotonic()
     options.output.mkdir(parents=True, exist_ok=True)
     screen = Screen(console)
+    load = os.getloadavg()[0]
+    if load > LOAD_MAX:
+        screen.warn(f"This machine is busy (load {load:.1f}): the figures will not mean much.")
     with ExitStack() as stack:
         with screen.step("PostgreSQL started"):
             server = stack.enter_context(running_server(options.output / "server"))
         plan = _prepare(options, server, stack, screen=screen)
         samples = _measure(options, plan, console)
         report = as_json(samples, plan.steps, details=_details(options, server))
+    report["details"]["load_average"] = round(load, 2)
     report["details"]["total_seconds"] = round(time.monotonic() - began, 1)
     write_json(options.output / "ledger.json", report)
     print_tables(console, samples, plan.steps)
@@ -126,7 +141,7 @@ def _prepare(options: Options, server: Server, stack: ExitStack, *, screen: Scre
     ]
     for step in steps:
         _seed(step, server, users=options.users, screen=screen)
-    workers = stack.enter_context(running_workers(options.clients))
+    workers = stack.enter_context(running_workers(options.clients + 1))
     admin = server.connect()
     with admin.cursor() as cursor:
         cursor.execute("CHECKPOINT")
@@ -165,6 +180,11 @@ def _measure(options: Options, plan: Plan, console: Console) -> Samples:
             **(
                 information_slots(plan, round_number=number)
                 if number < INFORMATION_ROUNDS_MAX
+                else {}
+            ),
+            **(
+                jobs_slots(plan, heads_file=options.output / "server" / "seal-heads.jsonl")
+                if options.with_jobs
                 else {}
             ),
             **scale_slots(plan),

@@ -1,7 +1,8 @@
 """The databases that are measured: the ceiling's, and wallets with more and more in their books."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ CURRENCY: Final = "ZAR"
 HEAVY_TRANSACTIONS: Final = 100_000
 HEAVY_USER: Final = 1
 CHUNK: Final = 50_000
+SEEDED_TABLES: Final = ("entries", "transactions", "transfers", "transaction_events", "holds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +121,32 @@ def seed(
             cursor.execute(_CLEARING, {"currency": CURRENCY})
             (clearing,) = cursor.fetchone() or (None,)
             for first in firsts:
+                if stopping.is_set():
+                    return
                 last = min(first + CHUNK - 1, transfers)
                 chunk = {"first": first, "last": last, "clearing": clearing}
                 cursor.execute(statement, {**facts, **chunk})
                 on_progress(last - first + 1)
 
+    def make(statements: Sequence[str]) -> None:
+        with _filling(server, database.name) as admin, admin.cursor() as cursor:
+            for one in statements:
+                cursor.execute(one)
+
+    stopping = threading.Event()
+    rebuild = _without_indexes(server, database.name)
     with ThreadPoolExecutor(2) as pool:
-        starts = [range(1 + half * CHUNK, transfers + 1, 2 * CHUNK) for half in (0, 1)]
-        list(pool.map(fill, starts))
+        try:
+            starts = [range(1 + half * CHUNK, transfers + 1, 2 * CHUNK) for half in (0, 1)]
+            list(pool.map(fill, starts))
+            list(pool.map(make, rebuild))
+        except BaseException:
+            # Ctrl-C included: what is under way ends, and nothing more is begun.
+            stopping.set()
+            raise
     with _filling(server, database.name) as admin, admin.cursor() as cursor:
         cursor.execute(_BALANCES, {"ended": ended})
+        cursor.execute(_OPEN_SAGAS)
         cursor.execute("SELECT setval(pg_get_serial_sequence('transfers', 'id'), %s)", (transfers,))
         cursor.execute("VACUUM (ANALYZE, FREEZE)")
 
@@ -153,6 +171,38 @@ def deposit_id(number: int) -> str:
     return f"txn_9{number:025d}"
 
 
+def _without_indexes(server: Server, database: str) -> Sequence[Sequence[str]]:
+    """Drop the indexes of the tables that are filled: one that is built afterwards costs half.
+
+    Returns:
+        For each table the statements that make them again, exactly as they were.
+    """
+    with _filling(server, database) as admin, admin.cursor() as cursor:
+        rebuild: dict[str, list[str]] = {}
+        cursor.execute(_INDEXES, {"tables": list(SEEDED_TABLES)})
+        for table, name, is_constraint, definition in cursor.fetchall():
+            again = rebuild.setdefault(table, [])
+            if is_constraint:
+                cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+                again.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+            else:
+                cursor.execute(f"DROP INDEX {name}")
+                again.append(definition)
+        return list(rebuild.values())
+
+
+_INDEXES: Final = """
+    SELECT i.indrelid::regclass::text, coalesce(c.conname, x.relname)::text, c.oid IS NOT NULL,
+           coalesce(pg_get_constraintdef(c.oid), pg_get_indexdef(i.indexrelid))
+    FROM pg_index i
+    JOIN pg_class x ON x.oid = i.indexrelid
+    LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid
+        AND c.contype IN ('p', 'u')
+    WHERE i.indrelid = ANY (%(tables)s::regclass[])
+      AND NOT EXISTS (
+          SELECT FROM pg_constraint f WHERE f.conindid = i.indexrelid AND f.contype = 'f')
+    ORDER BY i.indexrelid
+"""
 _USERS: Final = """
     CREATE TEMPORARY TABLE seeded_user ON COMMIT PRESERVE ROWS AS
     SELECT right(user_id, 26)::bigint AS number, user_id,
@@ -174,6 +224,10 @@ _BALANCES: Final = """
         WHERE ledger_account_id = b.id AND version IS NOT NULL ORDER BY version DESC LIMIT 1
     ) AS e
     WHERE a.id = b.id
+"""
+_OPEN_SAGAS: Final = """
+    INSERT INTO open_sagas (user_id, transaction_id, kind, began_in_review)
+    SELECT user_id, id, kind, false FROM transactions WHERE saga_step IS NOT NULL
 """
 _PENDING: Final = """
     WITH deposits AS (

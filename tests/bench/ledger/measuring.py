@@ -4,6 +4,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from .databases import WalletDatabase, make_pending_deposits
@@ -14,6 +15,7 @@ from .works import Job
 
 # More than any worker credits in a second here; what is left over stays pending.
 CREDITS_PER_SECOND: Final = 4000
+JOBS_SLOT_SECONDS_MIN: Final = 5
 
 
 @dataclass(slots=True)
@@ -87,8 +89,9 @@ def core_slots(plan: Plan) -> Mapping[str, Slot]:
 def information_slots(plan: Plan, *, round_number: int) -> Mapping[str, Slot]:
     """Figures without a target, which say what the others mean."""
     crowd = plan.clients
-    numbers = range(CREDITS_PER_SECOND * plan.seconds)
-    first = round_number * len(numbers)
+    count = CREDITS_PER_SECOND * plan.seconds
+    numbers = range(2 * round_number * count, (2 * round_number + 1) * count)
+    more_numbers = range(numbers.stop, numbers.stop + count)
     return {
         "limit, READ COMMITTED": _limit(
             plan,
@@ -100,7 +103,13 @@ def information_slots(plan: Plan, *, round_number: int) -> Mapping[str, Slot]:
         "limit_batch_500, 2 writers": _limit(
             plan, "limit_batch_500_2_writers_tps", "limit_batch.pgb", clients=2, size=500
         ),
-        "credit": _credit(plan, numbers=range(first, first + len(numbers))),
+        "single in an open unit": _work(
+            plan, "single_in_unit_tps", "single_in_unit", writers=crowd
+        ),
+        "credit": _credit(plan, "credit_tps", "credit", numbers=numbers, writers=crowd),
+        "credit, 100 together": _credit(
+            plan, "credit_100_tps", "credit_together", numbers=more_numbers, writers=1, size=100
+        ),
         "batch_500, 2 writers": _work(
             plan, "batch_500_2_writers_tps", "batch", writers=min(2, crowd), size=500
         ),
@@ -178,19 +187,47 @@ def _work(
     return measure
 
 
-def _credit(plan: Plan, *, numbers: range) -> Slot:
+def _credit(
+    plan: Plan, figure: str, work: str, *, numbers: range, writers: int, size: int = 1
+) -> Slot:
     def measure(samples: Samples) -> str:
         make_pending_deposits(plan.server, plan.wallet, numbers=numbers, users=plan.users)
+        url = plan.wallet.service_url
         jobs = [
-            Job("credit", plan.wallet.service_url, plan.users, numbers=numbers[one :: plan.clients])
-            for one in range(plan.clients)
+            Job(work, url, plan.users, size=size, numbers=numbers[one::writers])
+            for one in range(writers)
         ]
         measured = plan.workers.measure(jobs, seconds=plan.seconds)
-        samples.add("credit_tps", measured.per_second)
-        samples.add(_retry_figure("credit_tps"), measured.retry_rate)
+        samples.add(figure, measured.per_second)
+        samples.add(_retry_figure(figure), measured.retry_rate)
         return _said(measured.per_second, measured.retry_rate)
 
     return measure
+
+
+def jobs_slots(plan: Plan, *, heads_file: Path) -> Mapping[str, Slot]:
+    """What the worker's periodic jobs, seals and rollups among them, cost those who post."""
+    url = plan.wallet.service_url
+    jobs = Job("jobs", url, plan.users, heads_file=str(heads_file))
+    crowd = [Job("single", url, plan.users)] * plan.clients
+    seconds = max(plan.seconds, JOBS_SLOT_SECONDS_MIN)
+
+    def without(samples: Samples) -> str:
+        # What other slots have left unsealed is not this one's to pay for.
+        plan.workers.measure([jobs], seconds=0)
+        measured = plan.workers.measure(crowd, seconds=seconds)
+        samples.add("single_without_jobs_tps", measured.per_second)
+        samples.add("single_without_jobs_retry_rate", measured.retry_rate)
+        return _said(measured.per_second, measured.retry_rate)
+
+    def beside(samples: Samples) -> str:
+        plan.workers.measure([jobs], seconds=0)
+        measured = plan.workers.measure(crowd, seconds=seconds, beside=[jobs])
+        samples.add("single_with_jobs_tps", measured.per_second)
+        samples.add("single_with_jobs_retry_rate", measured.retry_rate)
+        return _said(measured.per_second, measured.retry_rate)
+
+    return {"single without jobs": without, "single beside seals and jobs": beside}
 
 
 def _read(plan: Plan, step: ScaleStep, work: str) -> Slot:

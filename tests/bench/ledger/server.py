@@ -1,6 +1,7 @@
 """One PostgreSQL for the whole run: the runner's embedded one, on a port and data of its own."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -124,11 +125,12 @@ def running_server(state: Path) -> Iterator[Server]:
             _wait_until_answering(url, process, log)
             yield Server(url, Path(program.command[0]).parent)
         finally:
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
             process.kill()
-    layout.remove()
+            process.wait()
+            layout.remove()
 
 
 def _wait_until_answering(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

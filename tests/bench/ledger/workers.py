@@ -1,5 +1,6 @@
 """Worker processes that stay from round to round and start their work together."""
 
+import logging
 import multiprocessing
 import random
 import time
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final, cast
+
+import structlog
 
 from .works import WORKS, Bench, Job
 
@@ -69,27 +72,31 @@ class Workers:
     def __init__(self, pipes: Sequence["Connection[Any, Any]"]) -> None:
         self._pipes = pipes
 
-    def measure(self, jobs: Sequence[Job], *, seconds: float) -> Measured:
+    def measure(
+        self, jobs: Sequence[Job], *, seconds: float, beside: Sequence[Job] = ()
+    ) -> Measured:
         """Let one worker do each job, all at the same time.
 
         Connections are open and one unit is done before the time begins.
 
         Args:
-            jobs: No more than there are workers.
+            jobs: To be measured; with `beside` no more than there are workers.
             seconds: No unit is begun after this long.
+            beside: Go on at the same time and are not counted.
 
         Raises:
             WorkerFailed: one of them raised.
         """
-        pipes = self._pipes[: len(jobs)]
-        assert len(pipes) == len(jobs)
-        for pipe, job in zip(pipes, jobs, strict=True):
+        everything = (*jobs, *beside)
+        pipes = self._pipes[: len(everything)]
+        for pipe, job in zip(pipes, everything, strict=True):
             pipe.send((job, seconds))
         for pipe in pipes:
             _received(pipe)
         for pipe in pipes:
             pipe.send(_GO)
-        return Measured([cast(Tally, _received(pipe)) for pipe in pipes])
+        tallies = [cast(Tally, _received(pipe)) for pipe in pipes]
+        return Measured(tallies[: len(jobs)])
 
 
 @contextmanager
@@ -105,6 +112,9 @@ def running_workers(count: int) -> Iterator[Workers]:
         pipes.append(ours)
         processes.append(process)
     try:
+        # What they import takes seconds of processor time, which would be somebody else's slot.
+        for pipe in pipes:
+            _received(pipe)
         yield Workers(pipes)
     finally:
         for pipe in pipes:
@@ -123,6 +133,8 @@ def _received(pipe: "Connection[Any, Any]") -> object:
 
 def _serve(pipe: "Connection[Any, Any]", number: int) -> None:
     bench = Bench(random=random.Random(number))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    pipe.send(_READY)
     try:
         while True:
             job, seconds = pipe.recv()

@@ -4,10 +4,12 @@ A work runs on the wallet's real objects, put together by its own bootstrap; onl
 the kernel's function bare.
 """
 
+import base64
 import itertools
 import json
 import os
 import random
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,12 +23,14 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from octoco.ids import new_id
 from octoco.money import Money
 from octoco.telemetry.metrics import UNIT_RETRIES
-from wallet.bootstrap import Wallet, build
-from wallet.config import Settings, read
+from wallet.bootstrap import Wallet, build, build_sealing
+from wallet.config import Settings, read, read_seals
 from wallet.domain.ledger import Posting, PostingKind
+from wallet.entrypoints.jobs import jobs
+from wallet.entrypoints.sealing import sealing_job
 from wallet.messages.inbound import DepositPaid
 from wallet.messages.outbound import DepositCompleted, MoneyFactAnswered
-from wallet.use_cases.credit_deposit import credit_deposit
+from wallet.use_cases.credit_deposit import credit_deposit, credit_deposits
 from wallet.use_cases.find_transaction import list_transactions
 from wallet.use_cases.get_balance import get_balance
 
@@ -36,7 +40,8 @@ AMOUNT: Final = Money(Decimal("12.50"), CURRENCY)
 PAGE_SIZE: Final = 20
 # One in so many pages and balances is the heavy user's.
 HEAVY_SHARE: Final = 5
-LOST_RACE: Final = "40001"
+# Oftener than in service, so that a short slot has its share of their work.
+JOBS_EVERY_SECONDS: Final = 1.0
 _POST: Final = (
     "SELECT repeated, available FROM post_transfer(%s, 'deposit', %s, %s, 'ZAR', %s, %s, %s)"
 )
@@ -52,6 +57,7 @@ class Job:
         users: How many users it has.
         size: Postings in a unit of `batch`; the number of seeded transfers for `history`.
         numbers: Of the pending deposits that are this worker's to credit.
+        heads_file: Where `jobs` keeps the heads of seals; "" for the other works.
     """
 
     work: str
@@ -59,6 +65,7 @@ class Job:
     users: int
     size: int = 1
     numbers: range = range(0)
+    heads_file: str = ""
 
 
 @dataclass(slots=True)
@@ -138,7 +145,19 @@ def psycopg2_unit(bench: Bench, job: Job) -> Unit:
 
 
 def single_unit(bench: Bench, job: Job) -> Unit:
-    """One posting with one message, in a unit of work of its own."""
+    """One posting with one message, which together are the whole unit of work."""
+    wallet = bench.wallet(job.database_url)
+
+    def run() -> int:
+        user, now = user_id(bench.random.randint(1, job.users)), wallet.clock.now()
+        wallet.postings.post(_deposit(user, now), announcing=[_deposit_completed(user, now)])
+        return 1
+
+    return run
+
+
+def single_in_unit_unit(bench: Bench, job: Job) -> Unit:
+    """The same inside of an open unit, as use cases do that store more than the posting."""
     wallet = bench.wallet(job.database_url)
 
     def run() -> int:
@@ -171,7 +190,7 @@ def hot_unit(bench: Bench, job: Job) -> Unit:
             transaction_id=new_id("txn"),
             answered_at=now,
         )
-        wallet.units.run(lambda unit: unit.ledger.post(posting, announcing=[message]))
+        wallet.postings.post(posting, announcing=[message])
         return 1
 
     return run
@@ -186,21 +205,27 @@ def credit_unit(bench: Bench, job: Job) -> Unit:
         number = next(numbers, None)
         if number is None:
             return None
-        purchase, now = new_id("pur"), wallet.clock.now()
-        fact = DepositPaid.from_data(
-            {
-                "fact_key": f"purchase:{purchase}",
-                "purchase_id": purchase,
-                "transaction_id": deposit_id(number),
-                "amount": AMOUNT.amount_text,
-                "currency": AMOUNT.currency,
-                "fee_amount": None,
-                "paid_at": now.isoformat(),
-            }
-        )
+        now = wallet.clock.now()
+        fact = _deposit_paid(number, now)
         answer = wallet.units.run(lambda unit: credit_deposit(unit, fact, at=now))
         assert answer.outcome.value == "credited"
         return 1
+
+    return run
+
+
+def credit_together_unit(bench: Bench, job: Job) -> Unit:
+    """What the consumer does when paid deposits queue up: many of them in one unit."""
+    wallet = bench.wallet(job.database_url)
+    numbers = iter(job.numbers)
+
+    def run() -> int | None:
+        now = wallet.clock.now()
+        facts = [_deposit_paid(number, now) for number in itertools.islice(numbers, job.size)]
+        if not facts:
+            return None
+        wallet.units.run(lambda unit: credit_deposits(unit, facts, at=now))
+        return len(facts)
 
     return run
 
@@ -251,14 +276,37 @@ def history_unit(bench: Bench, job: Job) -> Unit:
     return run
 
 
+def jobs_unit(bench: Bench, job: Job) -> Unit:
+    """Run every periodic job of the wallet's worker, seals among them, and rest a little."""
+    wallet = bench.wallet(job.database_url)
+    os.environ.update(
+        LEDGER_SEAL_KEYS=f"bench:{base64.b64encode(bytes(32)).decode()}",
+        LEDGER_SEAL_HEADS_FILE=job.heads_file,
+    )
+    sealing = build_sealing(wallet, read_seals(Env()))
+    due = [*jobs(wallet), sealing_job(wallet, sealing)]
+    rest = threading.Event()
+
+    def run() -> int:
+        for one in due:
+            one.run()
+        rest.wait(JOBS_EVERY_SECONDS)
+        return 1
+
+    return run
+
+
 WORKS: Final[Mapping[str, Callable[[Bench, Job], Unit]]] = {
     "psycopg2": psycopg2_unit,
     "single": single_unit,
+    "single_in_unit": single_in_unit_unit,
     "hot": hot_unit,
     "credit": credit_unit,
+    "credit_together": credit_together_unit,
     "batch": batch_unit,
     "balance": balance_unit,
     "history": history_unit,
+    "jobs": jobs_unit,
 }
 
 
@@ -276,6 +324,21 @@ def _deposit(user: str, now: datetime) -> Posting:
         money=AMOUNT,
         subject=purchase,
         effective_at=now,
+    )
+
+
+def _deposit_paid(number: int, now: datetime) -> DepositPaid:
+    purchase = new_id("pur")
+    return DepositPaid.from_data(
+        {
+            "fact_key": f"purchase:{purchase}",
+            "purchase_id": purchase,
+            "transaction_id": deposit_id(number),
+            "amount": AMOUNT.amount_text,
+            "currency": AMOUNT.currency,
+            "fee_amount": None,
+            "paid_at": now.isoformat(),
+        }
     )
 
 
