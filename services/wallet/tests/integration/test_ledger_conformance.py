@@ -13,7 +13,7 @@ from octoco.errors import Refusal
 from octoco.ids import new_id
 from octoco.money import Money
 from octoco.testing import FakeOutbox
-from wallet.adapters.memory import MemoryLedger
+from wallet.adapters.memory_ledger import MemoryLedger
 from wallet.bootstrap import Wallet
 from wallet.domain.errors import (
     BusinessKeyReused,

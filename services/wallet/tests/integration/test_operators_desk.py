@@ -253,7 +253,7 @@ def test_two_approvers_at_once_move_the_money_once(
         path = f"{ADJUSTMENTS}/{adjustment_id}/approve"
 
         def approve(path: str = path) -> str:
-            answer = app.test_client().post(path, json=WHY, headers=desk(new_id("usr")))
+            answer: Any = app.test_client().post(path, json=WHY, headers=desk(new_id("usr")))
             return str(answer.json["status" if answer.status_code == 200 else "code"])
 
         results = Counter(at_once([approve] * 8))
@@ -273,7 +273,7 @@ def test_approving_and_refusing_at_once_end_one_way(
 
         def decide(word: str, adjustment_id: str = adjustment_id) -> str:
             path = f"{ADJUSTMENTS}/{adjustment_id}/{word}"
-            answer = app.test_client().post(path, json=WHY, headers=desk(new_id("usr")))
+            answer: Any = app.test_client().post(path, json=WHY, headers=desk(new_id("usr")))
             return str(answer.json["status" if answer.status_code == 200 else "code"])
 
         words = ["approve", "refuse"] * 4
@@ -293,7 +293,7 @@ def test_assigning_twice_at_once_gives_the_money_to_one(
     users = [driver.new_user() for _ in range(4)]
 
     def assign(user_id: str) -> str:
-        answer = app.test_client().post(
+        answer: Any = app.test_client().post(
             f"{SUSPENSE}/{purchase_id}/assign",
             json={**WHY, "user_id": user_id},
             headers=desk(new_id("usr")),
@@ -327,7 +327,8 @@ def test_assigning_and_refunding_suspended_money_at_once_lets_it_go_one_way(
             )
 
         refund = partial(driver.refund, purchase_id, zar("250.00"), payment_id=payment_id)
-        at_once([assign, refund])
+        works: list[Callable[[], object]] = [assign, refund]
+        at_once(works)
         assert driver.answer(f"refund:{payment_id}") == ("refunded", None)
         balance = driver.balance(user_id) if driver_has(driver, user_id) else None
         assert balance is None or balance.available.is_zero
@@ -355,7 +356,8 @@ def test_a_refund_a_chargeback_and_withdrawals_of_the_same_money_at_once(driver:
         charge = partial(
             driver.charge_back, purchase_id, zar("200.00"), chargeback_id=chargeback_id
         )
-        results = at_once([refund, charge, withdraw, withdraw, refund, charge])
+        works: list[Callable[[], object]] = [refund, charge, withdraw, withdraw, refund, charge]
+        results = at_once(works)
         held = results.count("pending") * 100
         answers = {
             driver.answer(f"refund:{payment_id}"),
