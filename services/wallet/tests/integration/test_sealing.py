@@ -1,122 +1,33 @@
 """Sealing: nothing committed is ever left out, whoever dies or commits late."""
 
-import json
-import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from psycopg2 import extensions
 
-from octoco.ids import new_id
 from octoco.testing import eventually
 from wallet.adapters.postgres.seals import PostgresSeals
 from wallet.adapters.seal_heads_file import SealHeadsFile
 from wallet.adapters.seal_signatures import Ed25519Signer, Ed25519Verifier, public_key_of
-from wallet.bootstrap import Sealing, Wallet
+from wallet.bootstrap import Sealing
 from wallet.config import Settings
 from wallet.domain.seals import (
-    HASH_OF_NO_SEAL,
     Seal,
     SealChainBroken,
-    SealHead,
     SealingRun,
     SealKey,
 )
 from wallet.entrypoints.sealing import SEAL_AGE, UNSEALED, seal
-from wallet.use_cases.seal_ledger import seal_ledger
 
-from .own_database import OwnDatabase, own_database
+from .own_database import own_database
+from .sealing_books import Books
 
 KEY = SealKey("test-1", bytes(range(32)))
 NEXT_KEY = SealKey("test-2", bytes(range(1, 33)))
-
-
-@dataclass
-class Books:
-    """A ledger of its own with a few users, and what seals it."""
-
-    database: OwnDatabase
-    sealing: Sealing
-    heads: SealHeadsFile
-    heads_path: Path
-
-    @property
-    def wallet(self) -> Wallet:
-        return self.database.wallet
-
-    def session(self) -> extensions.connection:
-        return self.database.connect(self.database.service_url)
-
-    def post(self, session: extensions.connection, *, amount: str = "10.00") -> int:
-        """Post a deposit without committing it; returns the transfer's id."""
-        purchase = new_id("pur")
-        with session.cursor() as cursor:
-            cursor.execute(
-                "SELECT transfer_id FROM post_transfer(%s, 'deposit', 'usr_1', %s, 'ZAR', %s, %s)",
-                (f"purchase:{purchase}", amount, purchase, datetime.now(UTC)),
-            )
-            (transfer_id,) = cursor.fetchone() or (0,)
-        return int(transfer_id)
-
-    def post_committed(self, count: int = 1) -> list[int]:
-        session = self.session()
-        posted = []
-        for _ in range(count):
-            posted.append(self.post(session))
-            session.commit()
-        session.close()
-        return posted
-
-    def seal(self, seals_max: int = 50) -> SealingRun:
-        return seal_ledger(
-            self.sealing.seals,
-            signer=self.sealing.signer,
-            heads=self.sealing.heads,
-            seals_max=seals_max,
-            on_sealed=lambda _: None,
-        )
-
-    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        session = self.session()
-        with session.cursor() as cursor:
-            cursor.execute(query, parameters)
-            rows = cursor.fetchall()
-        session.close()
-        return rows
-
-    def seal_of(self, transfer_id: int) -> int | None:
-        rows = self.rows(
-            """
-            SELECT s.number FROM ledger_seals s, transfers t
-            WHERE t.id = %s AND (t.recorded_in, t.id) >= (s.from_xid, s.from_id)
-              AND (t.recorded_in, t.id) < (s.up_to_xid, s.up_to_id)
-            """,
-            transfer_id,
-        )
-        assert len(rows) <= 1
-        return rows[0][0] if rows else None
-
-    def require_whole_chain(self) -> None:
-        """The seals have no gap, cover what is below the last cut, and are kept outside."""
-        seals = PostgresSeals(self.wallet.database).signed_after(0, limit=1000)
-        at, previous_hash = (0, 0), HASH_OF_NO_SEAL
-        for number, one in enumerate(seals, start=1):
-            assert (one.number, one.from_xid, one.from_id) == (number, *at)
-            assert one.previous_hash == previous_hash
-            assert one.hash == one.hash_of_what_it_says()
-            at, previous_hash = (one.up_to_xid, one.up_to_id), one.hash
-        below = self.rows(
-            "SELECT count(*) FROM transfers WHERE (recorded_in, id) < (%s::text::xid8, %s)", *at
-        )
-        assert below == [(sum(one.transfers for one in seals),)]
-        assert [head.hash for head in self.heads.lines()] == [one.hash for one in seals]
 
 
 @pytest.fixture
@@ -518,56 +429,3 @@ def test_the_job_tells_and_measures(books: Books, capsys: pytest.CaptureFixture[
     (age,), (unsealed,) = SEAL_AGE.collect(), UNSEALED.collect()
     assert (age.samples[0].value, unsealed.samples[0].value) == (0, 0)
     assert "ledger_sealed" in capsys.readouterr().out
-
-
-def test_another_head_under_the_same_number_is_not_kept(tmp_path: Path) -> None:
-    heads = SealHeadsFile(tmp_path / "heads.jsonl")
-    assert heads.last() is None
-    first = _head(1)
-    heads.append([first, _head(2)])
-    heads.append([first, _head(2)])
-    assert [head.number for head in heads.lines()] == [1, 2]
-    with pytest.raises(SealChainBroken, match="Another seal 2"):
-        heads.append([_head(2, of="another")])
-    with pytest.raises(SealChainBroken, match="before seal 4"):
-        heads.append([_head(4)])
-
-
-def test_the_last_head_is_found_behind_whatever_a_crash_left(tmp_path: Path) -> None:
-    path = tmp_path / "heads.jsonl"
-    heads = SealHeadsFile(path)
-    heads.append([_head(number) for number in range(1, 600)])
-    with path.open("ab") as file:
-        file.write(b'{"number": 600, "hash": "' + b"0" * 100_000)
-    last = heads.last()
-    assert last is not None
-    assert last.number == 599
-    heads.append([_head(600)])
-    assert [head.number for head in heads.lines()] == list(range(1, 601))
-
-
-def test_a_head_is_one_line_of_json(tmp_path: Path) -> None:
-    path = tmp_path / "heads.jsonl"
-    SealHeadsFile(path).append([_head(1)])
-    said = json.loads(path.read_text("utf-8"))
-    assert said["number"] == 1
-    assert bytes.fromhex(said["hash"]) == _head(1).hash
-    assert path.stat().st_mode & 0o777 == 0o640 & ~_umask()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _head(number: int, of: str = "this") -> SealHead:
-    hash_of_it = bytes(f"{of} {number}".ljust(32), "ascii")
-    key = Ed25519PrivateKey.from_private_bytes(KEY.value)
-    return SealHead(
-        number=number,
-        hash=hash_of_it,
-        sealed_at=datetime(2026, 11, 22, tzinfo=UTC),
-        key_id=KEY.key_id,
-        signature=key.sign(hash_of_it),
-    )

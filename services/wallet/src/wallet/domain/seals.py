@@ -70,6 +70,11 @@ class Seal:
         return hashlib.sha256("|".join(map(str, said)).encode()).digest()
 
     @property
+    def reaches_the_cut(self) -> bool:
+        """Whether it took all there was; if not, it is one slice of more."""
+        return self.up_to_id == 0
+
+    @property
     def head(self) -> "SealHead":
         """What is kept of it outside of the database.
 

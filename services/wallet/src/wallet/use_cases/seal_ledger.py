@@ -17,7 +17,7 @@ def seal_ledger(
     seals_max: int,
     on_sealed: Callable[[Seal], object],
 ) -> SealingRun:
-    """Seal until nothing is left or the bound is reached; each seal is kept outside at once.
+    """Seal what is committed for good by now, up to the bound; each seal is kept outside at once.
 
     May die anywhere and be run again, also by several processes at the same time: an unsigned
     seal is signed by the next run, a signed one that is missing outside is added there, and no
@@ -62,6 +62,10 @@ def seal_ledger(
         heads.append([last])
         on_sealed(seal)
         sealed += 1
+        # What was committed meanwhile is the next run's: a seal each for a handful of transfers
+        # would cost more than what it seals.
+        if seal.reaches_the_cut:
+            break
     return SealingRun(sealed, healed)
 
 
