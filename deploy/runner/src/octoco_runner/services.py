@@ -1,5 +1,6 @@
 """The four services, the sandbox and the mailbox: how each is run and what it is told."""
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,18 @@ SERVICES = ("accounts", "wallet", "payments-gateway", "notifications")
 SANDBOX = "sandbox"
 MAILBOX = "mailbox"
 SEAL_KEYS = "ledger-seal-keys"
+# What bounds users is the operator's to say; the wallet's README has the defaults.
+LIMITS = (
+    "DEPOSIT_LIMIT_PER_TRANSACTION",
+    "DEPOSIT_COUNT_PER_HOUR",
+    "DEPOSIT_LIMIT_PER_DAY",
+    "DEPOSIT_LIMIT_PER_MONTH",
+    "WITHDRAWAL_LIMIT_PER_TRANSACTION",
+    "WITHDRAWAL_COUNT_PER_HOUR",
+    "WITHDRAWAL_LIMIT_PER_DAY",
+    "WITHDRAWAL_LIMIT_PER_MONTH",
+    "WITHDRAWAL_REVIEW_ABOVE",
+)
 MAIL_FROM = "Octoco Wallet <wallet@octoco.example>"
 # The sandbox repeats webhooks as Revio does, with its hours shortened to minutes.
 SANDBOX_CLOCK_SCALE = 60
@@ -99,6 +112,8 @@ def service_environment(place: Workplace, service: str) -> dict[str, str]:
     else:
         accounts = place.ports["accounts"].number
         environment["JWKS_URL"] = f"http://{LOOPBACK}:{accounts}/.well-known/jwks.json"
+    if service == "wallet":
+        environment |= {name: os.environ[name] for name in LIMITS if name in os.environ}
     if service in ("accounts", "notifications"):
         environment["MAIL_TOKEN_KEYS"] = secrets.fernet_keys("mail-token-keys")
     if service == "notifications":
