@@ -40,6 +40,7 @@ CREATE FUNCTION take_back(
 ) RETURNS posting LANGUAGE plpgsql AS $$
 DECLARE
     v_purchase transfers;
+    v_stored transfers;
     v_user_id text;
     v_taken numeric;
 BEGIN
@@ -48,6 +49,12 @@ BEGIN
     WHERE business_key = 'purchase:' || p_purchase FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         PERFORM refuse('WL023', 'purchase_not_booked', jsonb_build_object('purchase', p_purchase));
+    END IF;
+    -- A repeat is told what was taken then, whoever has the purchase's money by now.
+    SELECT * INTO v_stored FROM transfers WHERE business_key = p_business_key;
+    IF FOUND THEN
+        RETURN posted_before(p_business_key, p_kind, coalesce(p_user_id, v_stored.user_id),
+                             p_amount, p_currency, p_purchase);
     END IF;
     v_user_id := v_purchase.user_id;
     IF v_user_id IS NULL THEN
@@ -63,14 +70,11 @@ BEGIN
     END IF;
     SELECT coalesce(sum(t.amount), 0) INTO v_taken FROM transfers t
     WHERE t.subject = p_purchase AND t.kind IN ('refund', 'chargeback')
-      AND t.business_key <> p_business_key
       AND NOT EXISTS (SELECT FROM transfers r WHERE r.reverses = t.id);
     IF EXISTS (SELECT FROM transfers r WHERE r.reverses = v_purchase.id) THEN
         v_taken := v_purchase.amount;
     END IF;
-    IF p_amount > v_purchase.amount - v_taken
-        AND NOT EXISTS (SELECT FROM transfers WHERE business_key = p_business_key)
-    THEN
+    IF p_amount > v_purchase.amount - v_taken THEN
         PERFORM refuse('WL022', 'exceeds_purchase', jsonb_build_object(
             'purchase', p_purchase, 'left', (v_purchase.amount - v_taken)::text));
     END IF;

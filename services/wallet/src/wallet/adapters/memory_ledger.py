@@ -185,8 +185,8 @@ class MemoryLedger:
         if posting.money.currency != purchase.came_in.currency:
             raise BusinessKeyReused("This was booked before as something else.")
         if stored is not None:
-            # A repeat is of the same money in the same hands; elsewhere it is something else.
-            return posting.user_id or purchase.user_id
+            # A repeat is told what was taken then, whoever has the purchase's money by now.
+            return posting.user_id or stored.transfer.user_id
         if posting.kind is PostingKind.SUSPENSE_ASSIGNMENT:
             if purchase.user_id is not None or posting.money != purchase.left:
                 raise ExceedsPurchase("This is not what is left of the purchase.")

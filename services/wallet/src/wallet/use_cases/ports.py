@@ -43,8 +43,7 @@ class Ledger(Protocol):
 
         Raises:
             PurchaseNotBooked: nothing is booked for the purchase that it is about.
-            BusinessKeyReused: the key posted another kind, user, amount, currency or subject; a
-                refund or a chargeback is another one once its purchase's money has changed hands.
+            BusinessKeyReused: the key posted another kind, user, amount, currency or subject.
             ExceedsPurchase: a refund or a chargeback of more than is left of the purchase, or an
                 assignment of anything but all that is left of it in suspense.
             LedgerAccountNotFound: the user has no accounts in the currency.
