@@ -13,6 +13,8 @@ from sqlalchemy.engine import make_url
 from octoco.database import Database, PostgresUnitsOfWork
 from octoco.database.migrate import migrate
 from octoco.database.provision import provision_schema
+from octoco.outbox.postgres import OutboxRows
+from wallet.adapters.postgres.postings import PostgresPostings
 from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.bootstrap import Wallet
 from wallet.domain.limits import Limits
@@ -60,8 +62,10 @@ class FreshWallets:
         """
         name = f"test_{secrets.token_hex(6)}"
         self._administer("CREATE DATABASE {} TEMPLATE {}", name, self._template)
+        # What belongs to the database itself is not copied: its grants, and settings of roles.
+        self._administer("REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
         for role in _ROLES:
-            # Settings of roles belong to the database and are not copied with it.
+            self._administer("GRANT CONNECT ON DATABASE {} TO {}", name, role)
             self._administer("ALTER ROLE {} IN DATABASE {} SET search_path = wallet", role, name)
         # Tests make deadlocks by the dozen; PostgreSQL would look for each after a second only.
         self._administer("ALTER DATABASE {} SET deadlock_timeout = '100ms'", name)
@@ -87,12 +91,19 @@ class FreshWallets:
         settings = replace(usual, database_url=url, limits=limits or usual.limits)
         database = Database(url, application_name=name, pool_size=settings.database_pool_size)
         contracts, clock = self._like.contracts, self._like.clock
-        # No bell: nobody listens, and its connection would outlive the database.
+        # No bell: its connection would outlive the database.
         units = PostgresUnitsOfWork(
             database,
             lambda connection: PostgresWalletUnit(connection, contracts=contracts, clock=clock),
         )
-        return replace(self._like, settings=settings, database=database, units=units)
+        postings = PostgresPostings(
+            database,
+            outbox_rows=OutboxRows(contracts=contracts, clock=clock),
+            after_commit=_nobody_listens,
+        )
+        return replace(
+            self._like, settings=settings, database=database, units=units, postings=postings
+        )
 
     def _administer(self, statement: str, *names: str) -> None:
         connection = psycopg2.connect(self._admin_url)
@@ -100,3 +111,7 @@ class FreshWallets:
         with connection.cursor() as cursor:
             cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
         connection.close()
+
+
+def _nobody_listens() -> None:
+    pass

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 
 from octoco.errors import Unavailable
 from octoco.ids import new_id
+from wallet.domain.ledger import Posting, PostingKind
 from wallet.entrypoints.http.app import application
 from wallet.use_cases.ports import Ledger
 
@@ -191,12 +192,35 @@ class Reversal:
         assert _kinds_about(driver, subject) == ["deposit", "fee", "reversal"]
 
 
+class PostingAlone:
+    """A fee is posted by itself: one statement that is a whole unit."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.subject = new_id("out")
+        self.posting = Posting(
+            business_key=f"fee:{self.subject}:5.00",
+            kind=PostingKind.FEE,
+            user_id=None,
+            money=zar("5.00"),
+            subject=self.subject,
+            effective_at=driver.wallet.clock.now(),
+        )
+
+    def act(self, driver: Driver) -> None:
+        driver.wallet.postings.post(self.posting)
+
+    def assert_happened_once(self, driver: Driver) -> None:
+        assert driver.wallet.postings.post(self.posting).repeated
+        assert _kinds_about(driver, self.subject) == ["fee"]
+
+
 SCENES: Final[dict[str, type[Any]]] = {
     "a payment": Payment,
     "a settlement": Settlement,
     "a release": Release,
     "a request": Request,
     "a reversal": Reversal,
+    "a posting alone": PostingAlone,
 }
 
 

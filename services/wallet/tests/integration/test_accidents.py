@@ -105,12 +105,12 @@ def test_whatever_breaks_at_whichever_statement_it_happens_once(
             if not place.was_reached:
                 break
             reached += 1
-        # At the least: begin, the kernel, commit.
-        assert 3 <= reached < MESSAGES_MAX - 1
+        # At the least: begin, the kernel, commit; or the kernel alone.
+        assert (1 if name == "a posting alone" else 3) <= reached < MESSAGES_MAX - 1
         assert_sound(wallet)
 
 
-@pytest.mark.parametrize("name", list(SCENES))
+@pytest.mark.parametrize("name", [name for name in SCENES if name != "a posting alone"])
 def test_an_answer_to_commit_that_is_lost_is_said_to_be_unknown_and_found_out_by_asking_again(
     fresh_wallets: FreshWallets, name: str
 ) -> None:
