@@ -30,12 +30,18 @@ _BALANCE_AT: Final = sqlalchemy.text(
     """
 )
 # A deposit is about its purchase, whose answer names the transaction; anything else is about the
-# transaction itself. What is somebody else's transaction stays unnamed.
+# transaction itself. What is somebody else's transaction stays unnamed. Subqueries and no joins:
+# they cannot be planned as anything but a look at an index for each entry.
 _ENTRIES: Final = sqlalchemy.text(
     """
     SELECT a.kind::text AS account, e.version, e.transfer_id, e.balance_after, e.booked_at,
            CASE a.kind WHEN 'receivable' THEN -e.amount ELSE e.amount END AS change,
-           t.kind::text AS kind, t.effective_at, x.id AS transaction_id,
+           t.kind::text AS kind, t.effective_at,
+           (SELECT x.id FROM transactions x
+            WHERE x.user_id = :user_id AND x.id = coalesce(
+                (SELECT f.transaction_id FROM money_fact_answers f
+                 WHERE f.fact_key = 'purchase:' || about.subject),
+                about.subject)) AS transaction_id,
            (SELECT count(*) FROM entries l
             WHERE l.transfer_id = t.id AND l.version IS NOT NULL) AS legs
     FROM (VALUES ('available', CAST(:available AS bigint), CAST(:available_up_to AS bigint)),
@@ -50,9 +56,8 @@ _ENTRIES: Final = sqlalchemy.text(
         ORDER BY version LIMIT :limit
     ) e
     JOIN transfers t ON t.id = e.transfer_id
-    LEFT JOIN money_fact_answers f ON f.fact_key = 'purchase:' || t.subject
-    LEFT JOIN transactions x
-        ON x.id = coalesce(f.transaction_id, t.subject) AND x.user_id = :user_id
+    -- The ledger collates by bytes; the indexes of what is outside of it do not.
+    CROSS JOIN LATERAL (SELECT t.subject COLLATE "default" AS subject) about
     ORDER BY a.kind, e.version
     """
 )
