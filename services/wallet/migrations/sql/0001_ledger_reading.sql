@@ -27,7 +27,7 @@ CREATE INDEX rollups_around ON rollups USING gist (tstzrange(first_booked_at, la
 COMMENT ON TABLE rollups IS 'Slices of the ledger that are summed up, append-only; without a gap.';
 
 CREATE TABLE rollup_balances (
-    currency text COLLATE "C" NOT NULL,
+    currency text NOT NULL,
     kind ledger_account_kind NOT NULL,
     rollup bigint NOT NULL,
     balance numeric NOT NULL,

@@ -14,7 +14,7 @@ CREATE TYPE transfer_kind AS ENUM (
 );
 
 CREATE TABLE currencies (
-    code text COLLATE "C" PRIMARY KEY CHECK (code ~ '^[A-Z]{3}$'),
+    code text PRIMARY KEY CHECK (code ~ '^[A-Z]{3}$'),
     exponent smallint NOT NULL CHECK (exponent BETWEEN 0 AND 4),
     UNIQUE (code, exponent)
 );
@@ -22,8 +22,8 @@ COMMENT ON TABLE currencies IS 'ISO 4217: how many decimals the smallest unit of
 
 CREATE TABLE ledger_accounts (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    user_id text COLLATE "C",
-    currency text COLLATE "C" NOT NULL,
+    user_id text,
+    currency text NOT NULL,
     exponent smallint NOT NULL,
     kind ledger_account_kind NOT NULL,
     -- Of a user's accounts only: a running balance of a system account would be the one row that
@@ -45,13 +45,13 @@ COMMENT ON TABLE ledger_accounts IS
 
 CREATE TABLE transfers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    business_key text COLLATE "C" NOT NULL UNIQUE,
+    business_key text NOT NULL UNIQUE,
     kind transfer_kind NOT NULL,
-    user_id text COLLATE "C",
+    user_id text,
     amount numeric NOT NULL CHECK (amount > 0),
     -- No foreign key: its lock on the currency's row would be taken by every posting there is.
-    currency text COLLATE "C" NOT NULL,
-    subject text COLLATE "C" NOT NULL,
+    currency text NOT NULL,
+    subject text NOT NULL,
     reverses bigint,
     effective_at timestamptz NOT NULL,
     -- Which database transaction wrote it: what is surely committed is cut at a snapshot's xmin.
@@ -71,7 +71,7 @@ CREATE TABLE entries (
     transfer_id bigint NOT NULL,
     leg smallint NOT NULL,
     ledger_account_id bigint NOT NULL,
-    currency text COLLATE "C" NOT NULL,
+    currency text NOT NULL,
     amount numeric NOT NULL,
     version bigint,
     balance_after numeric,
@@ -84,9 +84,9 @@ CREATE UNIQUE INDEX entries_of_ledger_account ON entries (ledger_account_id, ver
 COMMENT ON TABLE entries IS 'Signed legs of transfers, append-only; they sum to zero per currency.';
 
 CREATE TABLE holds (
-    subject text COLLATE "C" PRIMARY KEY,
-    user_id text COLLATE "C" NOT NULL,
-    currency text COLLATE "C" NOT NULL,
+    subject text PRIMARY KEY,
+    user_id text NOT NULL,
+    currency text NOT NULL,
     amount numeric NOT NULL CHECK (amount > 0),
     placed_by bigint NOT NULL UNIQUE,
     -- In no index: an end that touched one would make everybody who reads that page run again.

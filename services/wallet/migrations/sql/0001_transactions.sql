@@ -48,6 +48,7 @@ CREATE TABLE transactions (
     CHECK ((saga_step IS NULL) = (saga_step_due_at IS NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX transactions_of_user ON transactions (user_id, id DESC);
+CREATE INDEX transactions_of_user_by_kind ON transactions (user_id, kind, id DESC);
 COMMENT ON TABLE transactions IS
     'Deposits and withdrawals of users, with the step their saga is at. No index may hold a column
 that changes: an update that touches an index makes everybody who reads that page run again.';

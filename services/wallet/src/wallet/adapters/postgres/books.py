@@ -40,8 +40,8 @@ _ENTRIES: Final = sqlalchemy.text(
            (SELECT x.id FROM transactions x
             WHERE x.user_id = :user_id AND x.id = coalesce(
                 (SELECT f.transaction_id FROM money_fact_answers f
-                 WHERE f.fact_key = 'purchase:' || about.subject),
-                about.subject)) AS transaction_id,
+                 WHERE f.fact_key = 'purchase:' || t.subject),
+                t.subject)) AS transaction_id,
            (SELECT count(*) FROM entries l
             WHERE l.transfer_id = t.id AND l.version IS NOT NULL) AS legs
     FROM (VALUES ('available', CAST(:available AS bigint), CAST(:available_up_to AS bigint)),
@@ -56,8 +56,6 @@ _ENTRIES: Final = sqlalchemy.text(
         ORDER BY version LIMIT :limit
     ) e
     JOIN transfers t ON t.id = e.transfer_id
-    -- The ledger collates by bytes; the indexes of what is outside of it do not.
-    CROSS JOIN LATERAL (SELECT t.subject COLLATE "default" AS subject) about
     ORDER BY a.kind, e.version
     """
 )
