@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, multiple, rule
+from hypothesis.stateful import Bundle, initialize, multiple, rule
 
 from octoco.ids import new_id
 from octoco.money import Money
@@ -18,7 +18,7 @@ from wallet.use_cases.review_withdrawal import approve_withdrawal, refuse_withdr
 from .driving import instant
 from .fresh_wallets import FreshWallets
 from .ledger_model import Refused
-from .machine_of_payments import AMOUNTS, MUTATIONS, PaymentsMachine, mutated
+from .machine_of_payments import AMOUNTS, AS_IT_IS, MUTATIONS, ROUND, PaymentsMachine, mutated
 
 OPERATORS = tuple(new_id("usr") for _ in range(2))
 WHO = st.sampled_from(OPERATORS)
@@ -41,6 +41,30 @@ class WalletMachine(PaymentsMachine):
         self._decided: dict[str, tuple[bool, str]] = {}
 
     # ---- money that goes back
+
+    @initialize(target=chargebacks)
+    def begin_with_a_debt(self) -> str:
+        user_id = self.first[1]
+        purchase = self.pay_in(user_id, ROUND, None)
+        self.spend_what_comes_in(user_id)
+        return self.charge_back(purchase, 1, AS_IT_IS)
+
+    @initialize(target=refunds)
+    def begin_with_a_refund(self) -> str:
+        return self.refund(self.pay_in(self.first[0], ROUND, None), 2, AS_IT_IS)
+
+    @initialize(target=adjustments)
+    def begin_with_adjustments(self) -> Any:
+        return multiple(
+            *(
+                self.ask_adjustment(self.first[0], ROUND, taken=taken, who=OPERATORS[0])
+                for taken in (False, True)
+            )
+        )
+
+    @initialize(target=entries)
+    def begin_with_an_entry(self) -> str:
+        return self.enter_money(ROUND, OPERATORS[0])
 
     @rule(
         target=refunds,
