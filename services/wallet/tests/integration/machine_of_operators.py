@@ -43,14 +43,14 @@ class WalletMachine(PaymentsMachine):
     # ---- money that goes back
 
     @initialize(target=chargebacks)
-    def begin_with_a_debt(self) -> str:
+    def begin_with_a_debt(self) -> Any:
         user_id = self.first[1]
         purchase = self.pay_in(user_id, ROUND, None)
         self.spend_what_comes_in(user_id)
         return self.charge_back(purchase, 1, AS_IT_IS)
 
     @initialize(target=refunds)
-    def begin_with_a_refund(self) -> str:
+    def begin_with_a_refund(self) -> Any:
         return self.refund(self.pay_in(self.first[0], ROUND, None), 2, AS_IT_IS)
 
     @initialize(target=adjustments)
@@ -63,7 +63,7 @@ class WalletMachine(PaymentsMachine):
         )
 
     @initialize(target=entries)
-    def begin_with_an_entry(self) -> str:
+    def begin_with_an_entry(self) -> Any:
         return self.enter_money(ROUND, OPERATORS[0])
 
     @rule(
@@ -72,7 +72,7 @@ class WalletMachine(PaymentsMachine):
         part=st.sampled_from([1, 2, 3]),
         mutation=MUTATIONS,
     )
-    def refund(self, purchase: str, part: int, mutation: str) -> str:
+    def refund(self, purchase: str, part: int, mutation: str) -> Any:
         payment_id = new_id("pay")
         self._purchase_of[payment_id] = purchase
         self._tell_refund(payment_id, purchase, mutated(self._part_of(purchase, part), mutation))
@@ -89,7 +89,7 @@ class WalletMachine(PaymentsMachine):
         part=st.sampled_from([1, 1, 2]),
         mutation=MUTATIONS,
     )
-    def charge_back(self, purchase: str, part: int, mutation: str) -> str:
+    def charge_back(self, purchase: str, part: int, mutation: str) -> Any:
         chargeback_id = new_id("cbk")
         self._purchase_of[chargeback_id] = purchase
         money = mutated(self._part_of(purchase, part), mutation)

@@ -121,7 +121,7 @@ class PaymentsMachine(RuleBasedStateMachine):
         return multiple(*(self.spend_what_comes_in(user_id) for user_id in self.first))
 
     @initialize(target=holds)
-    def begin_with_a_hold(self) -> str:
+    def begin_with_a_hold(self) -> Any:
         self.pay_in(self.first[0], ROUND, None)
         return self.hold(self.first[0], ROUND)
 

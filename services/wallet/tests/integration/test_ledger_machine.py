@@ -29,7 +29,7 @@ def test_whatever_happens_the_books_are_what_the_model_says(fresh_wallets: Fresh
         # It is called for each example, which is all that is asked of it.
         cast("type[WalletMachine]", partial(WalletMachine, fresh_wallets)),
         settings=settings(
-            max_examples=examples(25),
+            max_examples=examples(35),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
