@@ -1,5 +1,5 @@
 -- Manual adjustments: money given to or taken from a user by hand, because one operator asked for
--- it and another one agreed. Four eyes are kept here, whoever writes.
+-- it and another one agreed, and it is neither of theirs. Four eyes are kept here, whoever writes.
 
 CREATE TABLE adjustments (
     id text PRIMARY KEY CHECK (id ~ '^adj_[0-9A-HJKMNP-TV-Z]{26}$'),
@@ -17,6 +17,9 @@ CREATE TABLE adjustments (
     decision_reason text CHECK (length(btrim(decision_reason)) BETWEEN 1 AND 1000),
     transfer_id bigint UNIQUE,
     CONSTRAINT adjustments_take_two_people CHECK (decided_by <> requested_by),
+    CONSTRAINT adjustments_are_of_somebody_else CHECK (
+        requested_by <> user_id AND decided_by <> user_id
+    ),
     CONSTRAINT adjustments_are_decided_whole CHECK (
         num_nulls(decision, decided_by, decided_at, decision_reason) IN (0, 4)
     ),
@@ -112,6 +115,9 @@ DECLARE
     v_exponent integer;
     v_stored adjustments;
 BEGIN
+    IF p_operator = p_user_id THEN
+        PERFORM refuse('WL036', 'own_adjustment', jsonb_build_object('id', p_id));
+    END IF;
     SELECT exponent INTO v_exponent FROM currencies WHERE code = p_currency;
     IF NOT FOUND THEN
         PERFORM refuse('WL010', 'unknown_currency', jsonb_build_object('currency', p_currency));
@@ -159,6 +165,9 @@ BEGIN
     SELECT * INTO v_adjustment FROM adjustments WHERE id = p_id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM refuse('WL030', 'adjustment_not_found', jsonb_build_object('id', p_id));
+    END IF;
+    IF p_operator = v_adjustment.user_id THEN
+        PERFORM refuse('WL036', 'own_adjustment', jsonb_build_object('id', p_id));
     END IF;
     IF p_operator = v_adjustment.requested_by THEN
         PERFORM refuse('WL031', 'adjustment_needs_two_people', jsonb_build_object('id', p_id));

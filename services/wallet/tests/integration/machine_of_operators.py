@@ -39,6 +39,7 @@ class WalletMachine(PaymentsMachine):
         # By id: whose, how much, who asked, and what was decided by whom.
         self._adjustments: dict[str, tuple[str, Money, str]] = {}
         self._decided: dict[str, tuple[bool, str]] = {}
+        self._entered_by: dict[str, str] = {}
 
     # ---- money that goes back
 
@@ -198,7 +199,7 @@ class WalletMachine(PaymentsMachine):
                 reason=REASON,
                 at=datetime.now(UTC),
             ),
-            lambda: self.model.assign(purchase, user_id, deposit),
+            partial(self._assign, purchase, user_id, deposit, who),
         )
 
     @rule(target=entries, money=AMOUNTS, who=WHO)
@@ -303,5 +304,15 @@ class WalletMachine(PaymentsMachine):
                 reason=REASON,
                 at=datetime.now(UTC),
             ),
-            lambda: self.model.enter(reference, money),
+            partial(self._note_entry, reference, money, who),
         )
+
+    def _note_entry(self, reference: str, money: Money, who: str) -> None:
+        self.model.enter(reference, money)
+        self._entered_by[reference] = who
+
+    def _assign(self, purchase: str, user_id: str, deposit: str | None, who: str) -> None:
+        # No operator of the machine is a user of it, so nobody assigns to themselves here.
+        if self._entered_by.get(purchase) == who:
+            raise Refused("assignment_needs_two_people")
+        self.model.assign(purchase, user_id, deposit)

@@ -72,6 +72,26 @@ def test_one_person_is_not_two(service: extensions.connection, user_id: str) -> 
     assert refused(service, REQUEST, new_id("adj"), user_id, "1.00", ALICE.lower()) == "23514"
 
 
+def test_nobody_asks_for_or_decides_their_own(
+    service: extensions.connection, owner_connection: extensions.connection, user_id: str
+) -> None:
+    assert refused(service, REQUEST, new_id("adj"), user_id, "1.00", user_id) == "WL036"
+    adjustment_id = asked(service, user_id)
+    for approve in (True, False):
+        assert refused(service, DECIDE, adjustment_id, user_id, approve) == "WL036"
+    # Nor may the owner write it by hand.
+    insert = """
+        INSERT INTO adjustments (id, user_id, currency, amount, reason, requested_by)
+        VALUES (%s, %s, 'ZAR', 1, 'r', %s)
+    """
+    assert refused(owner_connection, insert, new_id("adj"), user_id, user_id) == "23514"
+    decide = """
+        UPDATE adjustments SET decision = 'refused', decided_by = %s, decided_at = now(),
+               decision_reason = 'r' WHERE id = %s
+    """
+    assert refused(owner_connection, decide, user_id, adjustment_id) == "23514"
+
+
 def test_a_decision_is_made_once(service: extensions.connection, user_id: str) -> None:
     adjustment_id = asked(service, user_id)
     assert run(service, DECIDE, adjustment_id, BOB, False) == "refused"

@@ -13,7 +13,7 @@ from octoco.ids import new_id
 from wallet.bootstrap import Wallet
 from wallet.entrypoints.http.app import application
 
-from .driving import Driver, zar
+from .driving import Driver, instant, zar
 from .test_http import body_of, code_of
 from .test_races import at_once
 
@@ -241,6 +241,34 @@ def test_money_seen_at_revio_is_entered_once_and_undone(
     driver.pay(None, zar("1.00"), purchase_id=told)
     answer = client.post(f"{SUSPENSE}/{told}/undo", json=WHY, headers=desk(alice))
     assert code_of(answer) == (409, "transfer_not_reversible")
+
+
+def test_one_person_alone_brings_no_money_from_revio_to_anybody(
+    client: FlaskClient, driver: Driver, desk: Desk
+) -> None:
+    alice, bob = driver.new_user(), driver.new_user()
+    reference = new_id("pur")
+    body_of(client.post(SUSPENSE, json=entry_of(reference), headers=desk(alice)), 201)
+    path = f"{SUSPENSE}/{reference}/assign"
+    user_id = driver.new_user()
+    for by, to, code in (
+        (alice, alice, "own_assignment"),
+        (alice, user_id, "assignment_needs_two_people"),
+        (bob, alice, "assignment_needs_two_people"),
+        (bob, bob, "own_assignment"),
+    ):
+        answer = client.post(path, json={**WHY, "user_id": to}, headers=desk(by))
+        assert code_of(answer) == (403, code)
+    own = client.post(ADJUSTMENTS, json=request_of(alice), headers=desk(alice))
+    assert code_of(own) == (403, "own_adjustment")
+    place = f"{ADJUSTMENTS}/{asked(client, desk(alice), request_of(bob))}/approve"
+    assert code_of(client.post(place, json=WHY, headers=desk(bob))) == (403, "own_adjustment")
+    driver.deliver("accounts.user.frozen.v1", user_id=bob, frozen_at=instant())
+    to_user = {**WHY, "user_id": user_id}
+    assert code_of(client.post(path, json=to_user, headers=desk(bob))) == (403, "user_frozen")
+    driver.deliver("accounts.user.unfrozen.v1", user_id=bob, unfrozen_at=instant())
+    assert body_of(client.post(path, json=to_user, headers=desk(bob)))["user_id"] == user_id
+    assert driver.balance(user_id).available == zar("250.00")
 
 
 def test_two_approvers_at_once_move_the_money_once(

@@ -287,6 +287,30 @@ def test_the_command_line_prints_the_same_statement(
     assert shown["closing"]["available"] in text
 
 
+def test_the_command_line_prints_a_balance_as_of_any_instant(
+    client: FlaskClient,
+    headers: Headers,
+    aged: tuple[str, list[str]],
+    run: Callable[..., Result],
+) -> None:
+    user_id, _ = aged
+    shown = statement_of(client, headers(user_id), months_before(1), limit="100")
+    # The end of a statement's period belongs to the next one.
+    last = datetime.fromisoformat(shown["ends_at"]) - timedelta(microseconds=1)
+    done = run("ledger", "balance", user_id, "--as-of", last.isoformat(), "--json")
+    assert done.exit_code == 0, done.output
+    printed = json.loads(done.stdout)
+    assert (printed["user_id"], printed["as_of"]) == (user_id, last.isoformat())
+    balances = {one.pop("currency"): one for one in printed["balances"]}
+    assert balances["ZAR"] == shown["closing"]
+    now = json.loads(run("ledger", "balance", user_id, "--json").stdout)["balances"]
+    zar_now = next(one for one in now if one["currency"] == "ZAR")
+    text = run("ledger", "balance", user_id).output
+    assert f"ZAR{zar_now['available']:>23}{zar_now['held']:>18}{zar_now['owed']:>18}" in text
+    nobody = run("ledger", "balance", "usr_nobody")
+    assert (nobody.exit_code, "no such user." in nobody.output) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

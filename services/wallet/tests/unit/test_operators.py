@@ -1,5 +1,6 @@
 """What operators do about money, on fakes: adjustments, and suspense in and out."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -15,12 +16,16 @@ from wallet.domain.errors import (
     AlreadyAssigned,
     AlreadyBooked,
     AmountNotPositive,
+    AssignmentNeedsTwoPeople,
     DepositDoesNotFit,
     ExceedsPurchase,
     InsufficientFunds,
+    OwnAdjustment,
+    OwnAssignment,
     PurchaseNotBooked,
     ReasonMissing,
     TransferNotReversible,
+    UserFrozen,
     UserNotFound,
 )
 from wallet.domain.ledger import PurchaseMoney
@@ -36,11 +41,13 @@ ALICE = new_id("usr")
 BOB = new_id("usr")
 
 
-def ask(story: Story, amount: str = "25.00", *, user_id: str | None = None) -> Adjustment:
+def ask(
+    story: Story, amount: str = "25.00", *, user_id: str | None = None, by: str = ALICE
+) -> Adjustment:
     return story.units.run(
         lambda unit: request_adjustment(
             unit,
-            operator_id=ALICE,
+            operator_id=by,
             user_id=user_id or story.user_id,
             money=zar(amount),
             reason="A voucher was promised.",
@@ -70,11 +77,12 @@ def assign(
     *,
     transaction_id: str | None = None,
     user_id: str | None = None,
+    by: str = BOB,
 ) -> PurchaseMoney:
     return story.units.run(
         lambda unit: assign_suspense(
             unit,
-            operator_id=ALICE,
+            operator_id=by,
             purchase_id=purchase_id,
             user_id=user_id or story.user_id,
             transaction_id=transaction_id,
@@ -84,11 +92,13 @@ def assign(
     )
 
 
-def enter(story: Story, reference: str = "p1", amount: str = "250.00") -> PurchaseMoney:
+def enter(
+    story: Story, reference: str = "p1", amount: str = "250.00", *, by: str = ALICE
+) -> PurchaseMoney:
     return story.units.run(
         lambda unit: enter_suspense(
             unit,
-            operator_id=ALICE,
+            operator_id=by,
             reference=reference,
             money=zar(amount),
             reason="Seen on the statement.",
@@ -127,6 +137,17 @@ def test_whoever_asked_can_neither_approve_nor_refuse(story: Story) -> None:
         with pytest.raises(AdjustmentNeedsTwoPeople):
             decide(story, adjustment, by=ALICE, approve=approve)
     assert story.money() == ("0.00", "0.00")
+
+
+def test_nobody_asks_for_or_decides_an_adjustment_of_their_own_money(story: Story) -> None:
+    with pytest.raises(OwnAdjustment):
+        ask(story, by=story.user_id)
+    adjustment = ask(story)
+    for approve in (True, False):
+        with pytest.raises(OwnAdjustment):
+            decide(story, adjustment, by=story.user_id, approve=approve)
+    assert story.money() == ("0.00", "0.00")
+    assert decisions(story) == ["adjustment_requested"]
 
 
 def test_an_adjustment_is_decided_once(story: Story) -> None:
@@ -325,6 +346,47 @@ def test_money_that_an_operator_enters_is_never_booked_twice(story: Story) -> No
     assign(story, transaction_id=deposit.id)
     assert (story.status(deposit), story.money()) == ("completed", ("250.00", "0.00"))
     assert decisions(story) == ["suspense_entered", "suspense_assigned"]
+
+
+def test_whoever_entered_money_neither_assigns_it_nor_is_given_it(story: Story) -> None:
+    enter(story)
+    with pytest.raises(AssignmentNeedsTwoPeople):
+        assign(story, by=ALICE)
+    with pytest.raises(OwnAssignment):
+        assign(story, by=story.user_id)
+    enter(story, "p2", by=story.user_id)
+    with pytest.raises(AssignmentNeedsTwoPeople):
+        assign(story, "p2")
+    assert story.money() == ("0.00", "0.00")
+    assert assign(story).user_id == story.user_id
+
+
+def test_nobody_assigns_to_themselves_what_revio_told_of_either(story: Story) -> None:
+    story.pay(None)
+    with pytest.raises(OwnAssignment):
+        assign(story, by=story.user_id)
+    assert story.suspense() == Decimal("250.00")
+
+
+def test_a_frozen_operator_decides_nothing(story: Story) -> None:
+    adjustment = ask(story)
+    enter(story)
+    made = decisions(story)
+    story.deliver("accounts.user.frozen.v1", user_id=BOB, frozen_at="2026-11-22T12:00:00Z")
+    attempts: list[Callable[[], object]] = [
+        lambda: ask(story, by=BOB),
+        lambda: decide(story, adjustment),
+        lambda: decide(story, adjustment, approve=False),
+        lambda: enter(story, "p2", by=BOB),
+        lambda: assign(story),
+        lambda: undo(story),
+    ]
+    for attempt in attempts:
+        with pytest.raises(UserFrozen):
+            attempt()
+    assert decisions(story) == made
+    story.deliver("accounts.user.unfrozen.v1", user_id=BOB, unfrozen_at="2026-11-22T12:00:01Z")
+    assert assign(story).user_id == story.user_id
 
 
 def test_what_revio_told_of_is_not_entered_by_hand(story: Story) -> None:

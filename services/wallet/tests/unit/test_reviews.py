@@ -242,3 +242,13 @@ def test_a_user_may_be_frozen_before_anything_else_is_heard_of_them(story: Story
     story.freeze()
     with pytest.raises(UserFrozen):
         story.deposit()
+
+
+@pytest.mark.parametrize("use_case", [approve_withdrawal, refuse_withdrawal])
+def test_a_frozen_operator_decides_about_no_withdrawal(rich: Story, use_case: Decide) -> None:
+    withdrawal = rich.withdraw("450.00")
+    rich.deliver("accounts.user.frozen.v1", user_id=OPERATOR, frozen_at="2026-11-22T12:00:00Z")
+    with pytest.raises(UserFrozen):
+        decide(rich, use_case, withdrawal)
+    assert rich.status(withdrawal) == "review"
+    assert rich.unit.operator_decisions.made == []

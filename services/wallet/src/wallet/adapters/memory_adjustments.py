@@ -12,6 +12,7 @@ from wallet.domain.errors import (
     AdjustmentAlreadyDecided,
     AdjustmentNeedsTwoPeople,
     AdjustmentNotFound,
+    OwnAdjustment,
 )
 
 # The database takes its own clock; nothing here depends on what it says.
@@ -32,6 +33,8 @@ class MemoryAdjustments:
     def request(
         self, *, adjustment_id: str, user_id: str, money: Money, reason: str, operator_id: str
     ) -> Adjustment:
+        if operator_id == user_id:
+            raise OwnAdjustment("Nobody asks for or decides about their own money.")
         return self.stored.setdefault(
             adjustment_id,
             Adjustment(
@@ -52,6 +55,8 @@ class MemoryAdjustments:
         decision = AdjustmentStatus.APPROVED if approve else AdjustmentStatus.REFUSED
         if adjustment is None:
             raise AdjustmentNotFound("There is no such adjustment.")
+        if adjustment.user_id == operator_id:
+            raise OwnAdjustment("Nobody asks for or decides about their own money.")
         if adjustment.requested_by == operator_id:
             raise AdjustmentNeedsTwoPeople("Somebody else has to decide what you asked for.")
         if adjustment.status is not AdjustmentStatus.OPEN:

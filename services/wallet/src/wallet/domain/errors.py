@@ -7,6 +7,7 @@ Refusal
 ├── AlreadyAssigned            nothing of the purchase lies in suspense
 ├── AlreadyBooked              money is booked under this reference
 ├── AmountNotPositive          an amount of money to move must be above zero
+├── AssignmentNeedsTwoPeople   whoever entered the money neither assigns nor gets it
 ├── BankAccountNotVerified     not a verified bank account of this user
 ├── BusinessKeyReused          the posting's key came before for something else
 ├── CurrencyNotOffered         no limits are set for this currency
@@ -22,6 +23,8 @@ Refusal
 ├── PeriodNotBegun             all of the period lies ahead
 ├── PositionNotInPeriod        the cursor is of another statement
 ├── PurchaseNotBooked          nothing is booked for this purchase
+├── OwnAdjustment              nobody asks for or decides their own adjustment
+├── OwnAssignment              nobody assigns money to themselves
 ├── OwnWithdrawal              nobody decides about their own money
 ├── ReasonMissing              a decision needs its reason
 ├── TransactionNotCancellable  the transaction has gone too far
@@ -72,6 +75,12 @@ class AmountNotPositive(Refusal):
     """An amount of money to move must be above zero."""
 
     code = "invalid_amount"
+
+
+class AssignmentNeedsTwoPeople(Refusal):
+    """Whoever entered the money may neither assign it nor be given it."""
+
+    code = "assignment_needs_two_people"
 
 
 class BankAccountNotVerified(Refusal):
@@ -210,6 +219,18 @@ class WithdrawalNotInReview(Refusal):
     """The withdrawal does not wait for an operator's decision, or not any more."""
 
     code = "withdrawal_not_in_review"
+
+
+class OwnAdjustment(Refusal):
+    """An operator may neither ask for an adjustment of their own money nor decide it."""
+
+    code = "own_adjustment"
+
+
+class OwnAssignment(Refusal):
+    """An operator may not assign money to themselves."""
+
+    code = "own_assignment"
 
 
 class OwnWithdrawal(Refusal):

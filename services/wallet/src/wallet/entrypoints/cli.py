@@ -15,7 +15,7 @@ from wallet.bootstrap import SERVICE, Wallet, build, build_sealing
 from wallet.config import Settings, read, read_seals
 from wallet.entrypoints.http import openapi
 from wallet.entrypoints.ledger_provider import print_provider_balance
-from wallet.entrypoints.ledger_reading import print_statement, print_trial_balance
+from wallet.entrypoints.ledger_reading import print_balance, print_statement, print_trial_balance
 from wallet.entrypoints.ledger_verification import (
     new_seal_key,
     print_seal_public_keys,
@@ -65,6 +65,7 @@ def ledger() -> None:
 
 
 ledger.add_command(verify)
+ledger.add_command(print_balance)
 ledger.add_command(print_statement)
 ledger.add_command(print_trial_balance)
 ledger.add_command(print_provider_balance)

@@ -1,4 +1,4 @@
-"""`wallet ledger statement` and `wallet ledger trial-balance`: the books as of any time."""
+"""`wallet ledger statement`, `balance` and `trial-balance`: the books as of any time."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,7 +17,11 @@ from wallet.bootstrap import SERVICE
 from wallet.domain.errors import UserNotKnownYet
 from wallet.domain.ledger import Balance
 from wallet.domain.statements import Movement, Period, Statement
-from wallet.use_cases.get_balance_as_of import TrialBalance, get_trial_balance
+from wallet.use_cases.get_balance_as_of import (
+    TrialBalance,
+    get_balance_as_of,
+    get_trial_balance,
+)
 from wallet.use_cases.get_statement import get_whole_statement
 
 T = TypeVar("T")
@@ -74,6 +78,27 @@ def print_statement(
 
     found = read_books(work)
     click.echo(_statement_json(user_id, found) if as_json else _statement_text(user_id, found))
+
+
+@click.command(
+    name="balance",
+    help="Show what a user had at an instant, by what was booked until then.\n\n"
+    "Exit status: 1 if there is no such user.",
+)
+@click.argument("user_id", metavar="USER")
+@click.option("--as-of", type=Instant(), help="What was booked until then; now if not given.")
+@click.option("--json", "as_json", is_flag=True, help="Print the balances as JSON.")
+def print_balance(*, user_id: str, as_of: datetime | None, as_json: bool) -> None:
+    at = as_of or datetime.now(UTC)
+    found = read_books(lambda unit: get_balance_as_of(unit, user_id=user_id, at=at))
+    if as_json:
+        balances = [{"currency": one.currency, **_amounts(one)} for one in found]
+        shown = {"user_id": user_id, "as_of": at.isoformat(), "balances": balances}
+        click.echo(json.dumps(shown, indent=2))
+        return
+    columns = "".join(f"{name:>18}" for name in ("available", "held", "owed"))
+    lines = [f"{one.currency:<8}{_columns(one)}" for one in found]
+    click.echo("\n".join([f"{user_id}  {at.isoformat()}", f"{'currency':<8}{columns}", *lines]))
 
 
 @click.command(name="trial-balance", help="Sum all entries by currency and kind of account.")

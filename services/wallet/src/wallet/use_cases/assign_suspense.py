@@ -3,7 +3,13 @@
 from datetime import datetime
 
 from octoco.money import Money
-from wallet.domain.errors import AlreadyAssigned, DepositDoesNotFit, PurchaseNotBooked
+from wallet.domain.errors import (
+    AlreadyAssigned,
+    AssignmentNeedsTwoPeople,
+    DepositDoesNotFit,
+    OwnAssignment,
+    PurchaseNotBooked,
+)
 from wallet.domain.ledger import Posting, PostingKind, PurchaseMoney
 from wallet.domain.money_facts import purchase_fact_key
 from wallet.domain.operator_decisions import DecisionAction, OperatorDecision
@@ -11,6 +17,7 @@ from wallet.domain.transactions import Status, Transaction, TransactionKind
 from wallet.sagas.deposit import DEPOSIT_SAGA
 from wallet.use_cases.announcements import deposit_completed, deposit_failed
 from wallet.use_cases.ports import WalletUnit
+from wallet.use_cases.require_operator import require_operator_not_frozen
 from wallet.use_cases.require_user import require_user
 
 _CAUSE = "suspense_assigned"
@@ -32,9 +39,12 @@ def assign_suspense(
     review for this money and is not the one named has failed: its money was credited apart. Open
     cases about the purchase are closed with the decision.
 
+    Money that an operator entered takes two people, neither of them whom it goes to; the database
+    holds that too, see sql/0001_operator_decisions.sql.
+
     Args:
         unit: Open.
-        operator_id: Who decides, from a verified token.
+        operator_id: Who decides, from a verified token; not who entered the money.
         purchase_id: What lies in suspense.
         user_id: Whom it belongs to.
         transaction_id: Their deposit that it pays for; None to credit the user alone.
@@ -46,7 +56,10 @@ def assign_suspense(
 
     Raises:
         ReasonMissing: no reason is given, or too long a one.
+        UserFrozen: the operator is frozen.
+        OwnAssignment: it would go to the operator.
         PurchaseNotBooked: nothing came in by this purchase.
+        AssignmentNeedsTwoPeople: the operator, or whom it would go to, entered it.
         AlreadyAssigned: it belongs to a user, or nothing of it is left.
         UserNotFound: the wallet knows no such user.
         DepositDoesNotFit: not a deposit of this user, of this amount, that waits for money.
@@ -59,9 +72,13 @@ def assign_suspense(
         at=at,
         details={"user_id": user_id, "transaction_id": transaction_id},
     )
+    require_operator_not_frozen(unit, operator_id)
+    if operator_id == user_id:
+        raise OwnAssignment("Nobody assigns money to themselves.", field="user_id")
     purchase = unit.ledger.purchase(purchase_id)
     if purchase is None:
         raise PurchaseNotBooked("Nothing came in by this purchase.")
+    _require_two_people(unit, decision, user_id=user_id)
     if purchase.user_id is not None and _is_repeat(unit, purchase, user_id, transaction_id):
         return purchase
     if purchase.user_id is not None or not purchase.left.is_positive:
@@ -94,6 +111,18 @@ def deposit_of_purchase(unit: WalletUnit, purchase_id: str) -> str | None:
             return None if assigned_to is None else str(assigned_to)
     answer = unit.money_fact_answers.find(purchase_fact_key(purchase_id))
     return None if answer is None else answer.transaction_id
+
+
+def _require_two_people(unit: WalletUnit, decision: OperatorDecision, *, user_id: str) -> None:
+    entered_by = {
+        one.operator_id
+        for one in unit.operator_decisions.of_subject(decision.subject)
+        if one.action is DecisionAction.SUSPENSE_ENTERED
+    }
+    if entered_by & {decision.operator_id, user_id}:
+        raise AssignmentNeedsTwoPeople(
+            "Whoever entered this money can neither assign it nor be given it."
+        )
 
 
 def _is_repeat(

@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from wallet.domain.adjustments import Adjustment, AdjustmentStatus
-from wallet.domain.errors import AdjustmentNotFound
+from wallet.domain.errors import AdjustmentNotFound, OwnAdjustment
 from wallet.domain.operator_decisions import DecisionAction, OperatorDecision
 from wallet.use_cases.ports import WalletUnit
+from wallet.use_cases.require_operator import require_operator_not_frozen
 
 
 def decide_adjustment(
@@ -24,7 +25,8 @@ def decide_adjustment(
 
     Args:
         unit: Open.
-        operator_id: Who decides, from a verified token; not who asked.
+        operator_id: Who decides, from a verified token; not who asked, nor whose
+            money it is.
         adjustment_id: Which request.
         approve: True to move the money, False to turn it down.
         reason: Why.
@@ -35,7 +37,9 @@ def decide_adjustment(
 
     Raises:
         ReasonMissing: no reason is given, or too long a one.
+        UserFrozen: the operator is frozen.
         AdjustmentNotFound: there is no such request.
+        OwnAdjustment: it is the operator's own money.
         AdjustmentNeedsTwoPeople: whoever asked may not decide.
         AdjustmentAlreadyDecided: somebody decided it, or it was decided otherwise.
         InsufficientFunds: less is available than is to be taken.
@@ -49,9 +53,12 @@ def decide_adjustment(
         reason=reason,
         at=at,
     )
+    require_operator_not_frozen(unit, operator_id)
     before = unit.adjustments.find(adjustment_id)
     if before is None:
         raise AdjustmentNotFound("There is no such adjustment.")
+    if before.user_id == operator_id:
+        raise OwnAdjustment("Nobody decides about their own money.")
     adjustment = unit.adjustments.decide(
         adjustment_id=adjustment_id,
         operator_id=operator_id,

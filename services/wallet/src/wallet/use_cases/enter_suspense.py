@@ -18,6 +18,7 @@ from wallet.domain.money_facts import (
 from wallet.domain.operator_decisions import DecisionAction, OperatorDecision
 from wallet.domain.transactions import require_positive
 from wallet.use_cases.ports import WalletUnit
+from wallet.use_cases.require_operator import require_operator_not_frozen
 
 
 def enter_suspense(
@@ -49,6 +50,7 @@ def enter_suspense(
     Raises:
         AmountNotPositive: there is nothing to book.
         ReasonMissing: no reason is given, or too long a one.
+        UserFrozen: the operator is frozen.
         AlreadyBooked: money was booked under this reference before, also if that was undone.
     """
     require_positive(money)
@@ -60,6 +62,7 @@ def enter_suspense(
         at=at,
         details={"amount": money.amount_text, "currency": money.currency},
     )
+    require_operator_not_frozen(unit, operator_id)
     fact_key = purchase_fact_key(reference)
     if unit.ledger.find_transfer(fact_key) is not None:
         raise AlreadyBooked("Money is booked under this reference.", field="reference")
@@ -106,6 +109,7 @@ def undo_suspense_entry(
 
     Raises:
         ReasonMissing: no reason is given, or too long a one.
+        UserFrozen: the operator is frozen.
         PurchaseNotBooked: nothing is booked under the reference.
         TransferNotReversible: it was told by Revio, not entered by an operator.
         ExceedsPurchase: it was assigned or went back, wholly or in part.
@@ -117,6 +121,7 @@ def undo_suspense_entry(
         reason=reason,
         at=at,
     )
+    require_operator_not_frozen(unit, operator_id)
     fact_key = purchase_fact_key(reference)
     if unit.ledger.find_transfer(fact_key) is None:
         raise PurchaseNotBooked("Nothing is booked under this reference.")

@@ -42,7 +42,12 @@ class OperatorDecisions(Protocol):
     """Append-only; there is no way to change or remove a decision."""
 
     def add(self, decision: OperatorDecision) -> None:
-        """Keep a decision, in the unit of its effect."""
+        """Keep a decision, in the unit of its effect.
+
+        Raises:
+            AssignmentNeedsTwoPeople: an assignment by, or to, who entered the money; or by who
+                is given it.
+        """
         ...
 
     def of_subject(self, subject: str) -> Sequence[OperatorDecision]:
@@ -59,6 +64,7 @@ class Adjustments(Protocol):
         """Store a request, once for its id.
 
         Raises:
+            OwnAdjustment: it is the operator's own money.
             UnknownCurrency: the ledger does not know the currency.
             InvalidAmount: the amount is zero.
             LedgerAccountNotFound: the user has no accounts in the currency.
@@ -73,7 +79,8 @@ class Adjustments(Protocol):
 
         Raises:
             AdjustmentNotFound: there is no such request.
-            AdjustmentNeedsTwoPeople: it is the operator's own.
+            OwnAdjustment: it is the operator's own money.
+            AdjustmentNeedsTwoPeople: the operator asked for it.
             AdjustmentAlreadyDecided: somebody decided it, or it was decided otherwise.
             InsufficientFunds: less is available than is to be taken; it stays open.
         """

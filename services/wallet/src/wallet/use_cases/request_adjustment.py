@@ -5,8 +5,10 @@ from datetime import datetime
 from octoco.ids import new_id
 from octoco.money import InvalidAmount, Money
 from wallet.domain.adjustments import Adjustment
+from wallet.domain.errors import OwnAdjustment
 from wallet.domain.operator_decisions import DecisionAction, OperatorDecision
 from wallet.use_cases.ports import WalletUnit
+from wallet.use_cases.require_operator import require_operator_not_frozen
 from wallet.use_cases.require_user import require_user
 
 
@@ -29,6 +31,8 @@ def request_adjustment(
     Raises:
         InvalidAmount: the amount is zero.
         ReasonMissing: no reason is given, or too long a one.
+        UserFrozen: the operator is frozen.
+        OwnAdjustment: it is the operator's own money.
         UserNotFound: the wallet knows no such user.
     """
     if money.is_zero:
@@ -42,6 +46,9 @@ def request_adjustment(
         at=at,
         details={"user_id": user_id, "amount": money.amount_text, "currency": money.currency},
     )
+    require_operator_not_frozen(unit, operator_id)
+    if operator_id == user_id:
+        raise OwnAdjustment("Nobody asks for an adjustment of their own money.", field="user_id")
     require_user(unit, user_id, currency=money.currency)
     adjustment = unit.adjustments.request(
         adjustment_id=adjustment_id,

@@ -12,6 +12,7 @@ from wallet.use_cases.cancel_withdrawal import end_review
 from wallet.use_cases.find_transaction import get_transaction, lock_transaction
 from wallet.use_cases.ports import WalletUnit, WithdrawalInReview
 from wallet.use_cases.request_withdrawal import require_usable_bank_account
+from wallet.use_cases.require_operator import require_operator_not_frozen
 
 
 def list_reviews(
@@ -69,6 +70,7 @@ def approve_withdrawal(
 
     Raises:
         ReasonMissing: none is given, or one that is too long.
+        UserFrozen: the operator is frozen.
         TransactionNotFound: there is no such withdrawal.
         OwnWithdrawal: it is the operator's own.
         WithdrawalNotInReview: it was refused or cancelled, or never was in review.
@@ -78,7 +80,9 @@ def approve_withdrawal(
     decision = _decision(
         DecisionAction.WITHDRAWAL_APPROVED, transaction_id, operator_id, reason, at=at
     )
-    # The user's row comes first, as everywhere: a freeze and an approval are decided under it.
+    require_operator_not_frozen(unit, operator_id)
+    # The user's row comes before the transaction's, as everywhere: a freeze and an approval are
+    # decided under it.
     user_id = _user_of(unit, transaction_id)
     user = unit.users.lock(user_id)
     assert user is not None
@@ -114,6 +118,7 @@ def refuse_withdrawal(
 
     Raises:
         ReasonMissing: none is given, or one that is too long.
+        UserFrozen: the operator is frozen.
         TransactionNotFound: there is no such withdrawal.
         OwnWithdrawal: it is the operator's own.
         WithdrawalNotInReview: it was approved or cancelled, or never was in review.
@@ -121,6 +126,7 @@ def refuse_withdrawal(
     decision = _decision(
         DecisionAction.WITHDRAWAL_REFUSED, transaction_id, operator_id, reason, at=at
     )
+    require_operator_not_frozen(unit, operator_id)
     transaction = _lock_for(unit, decision)
     if transaction.status is not Status.REVIEW:
         return _decided_before(unit, transaction, decision)

@@ -17,6 +17,7 @@ from wallet.domain.errors import (
     BusinessKeyReused,
     InsufficientFunds,
     LedgerAccountNotFound,
+    OwnAdjustment,
 )
 
 # The SQLSTATEs that a caller can bring about; any other one is a bug.
@@ -29,6 +30,7 @@ _REFUSALS: Final[Mapping[str, tuple[type[Refusal], str]]] = {
     "WL030": (AdjustmentNotFound, "There is no such adjustment."),
     "WL031": (AdjustmentNeedsTwoPeople, "Somebody else has to decide what you asked for."),
     "WL032": (AdjustmentAlreadyDecided, "This adjustment was decided already."),
+    "WL036": (OwnAdjustment, "Nobody asks for or decides about their own money."),
 }
 
 _REQUEST: Final = sqlalchemy.text(
