@@ -8,7 +8,8 @@ CREATE FUNCTION money_of_purchase(p_purchase text) RETURNS TABLE (
     is_undone boolean
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_mergejoin = off SET enable_hashjoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN QUERY
@@ -35,7 +36,8 @@ CREATE FUNCTION money_in_suspense(p_after bigint, p_limit integer) RETURNS TABLE
     effective_at timestamptz, booked_at timestamptz
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_mergejoin = off SET enable_hashjoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN QUERY

@@ -37,10 +37,13 @@ CREATE TABLE rollup_balances (
 COMMENT ON TABLE rollup_balances IS
     'Sum of all entries of a kind of account up to a rollup, append-only; a row where it moved.';
 
--- A database transaction has its number before it reads the clock for what it books. Once all that
--- had a number at a mark have ended, nothing more can be booked before the mark.
+-- A database transaction has its number before it reads the clock for what it books. Whoever has a
+-- higher number than the one that marked reads a later clock; so once all with a lower one have
+-- ended, nothing more can be booked before the mark. The lowest number not yet given away, as a
+-- snapshot knows it, would not do: a transaction that runs already may have that very number.
 CREATE TABLE booking_marks (
     marked_at timestamptz PRIMARY KEY,
+    -- Of the transaction that marked.
     next_xid xid8 NOT NULL
 );
 COMMENT ON TABLE booking_marks IS
@@ -52,6 +55,25 @@ CREATE TRIGGER rollup_balances_are_append_only BEFORE UPDATE OR DELETE OR TRUNCA
     ON rollup_balances FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
 CREATE TRIGGER booking_marks_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON booking_marks
     FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
+
+-- A rollup begins where the one before it ended, and no time of it is before that one's last.
+CREATE FUNCTION continue_the_rollups() RETURNS trigger
+LANGUAGE plpgsql SET search_path = wallet, pg_temp AS $$
+DECLARE
+    v_last rollups;
+BEGIN
+    SELECT * INTO v_last FROM rollups ORDER BY number DESC LIMIT 1;
+    IF (NEW.number, NEW.from_xid, NEW.from_id) IS DISTINCT FROM
+       (coalesce(v_last.number, 0) + 1, coalesce(v_last.up_to_xid, '0'),
+        coalesce(v_last.up_to_id, 0))
+       OR NEW.last_booked_at < v_last.last_booked_at
+    THEN
+        PERFORM refuse('WL047', 'rollup_out_of_chain', jsonb_build_object('number', NEW.number));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER rollups_continue_the_chain BEFORE INSERT ON rollups
+    FOR EACH ROW EXECUTE FUNCTION continue_the_rollups();
 
 -- Sum up what is committed for good and not yet rolled up, 20,000 transfers at most, and mark the
 -- hour. System accounts have no running balance, so this is what theirs are read from; the sums
@@ -77,7 +99,7 @@ BEGIN
         RETURN 0;
     END IF;
     INSERT INTO booking_marks (marked_at, next_xid)
-    SELECT now(), pg_snapshot_xmax(pg_current_snapshot())
+    SELECT now(), pg_current_xact_id()
     WHERE NOT EXISTS (SELECT FROM booking_marks WHERE marked_at >= date_trunc('hour', now()));
 
     SELECT * INTO v_last FROM rollups ORDER BY number DESC LIMIT 1;
@@ -229,7 +251,7 @@ AS $$
 $$;
 
 REVOKE ALL ON FUNCTION
-    roll_up_system_accounts(), kind_balances(timestamptz, text),
+    continue_the_rollups(), roll_up_system_accounts(), kind_balances(timestamptz, text),
     version_as_of(bigint, timestamptz), user_balances_as_of(text, timestamptz)
 FROM PUBLIC;
 REVOKE ALL ON rollups, rollup_balances, booking_marks FROM PUBLIC;

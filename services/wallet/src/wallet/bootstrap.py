@@ -12,7 +12,7 @@ from wallet.adapters.postgres.postings import PostgresPostings
 from wallet.adapters.postgres.seals import PostgresSeals
 from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.adapters.seal_heads_file import SealHeadsFile
-from wallet.adapters.seal_signatures import Ed25519Signer
+from wallet.adapters.seal_signatures import Ed25519Signer, known_public_keys
 from wallet.config import SealSettings, Settings
 from wallet.use_cases.ports import Postings
 from wallet.use_cases.seal_ports import SealHeads, Seals, SealSigner
@@ -80,9 +80,16 @@ class Sealing:
 
 
 def build_sealing(wallet: Wallet, settings: SealSettings) -> Sealing:
-    """Put together what seals the ledger, for the one process that has the key."""
+    """Put together what seals the ledger, for the one process that has the key.
+
+    Raises:
+        ConfigurationError: a public key is not the half of the private one under the same id.
+    """
+    private_keys = (settings.signing_key, *settings.older_keys)
     return Sealing(
         seals=PostgresSeals(wallet.database),
-        signer=Ed25519Signer(settings.signing_key),
+        signer=Ed25519Signer(
+            settings.signing_key, known_public_keys(private_keys, settings.public_keys)
+        ),
         heads=SealHeadsFile(settings.heads_file),
     )

@@ -18,7 +18,7 @@ from wallet.domain.limit_notation import limits_of
 from wallet.domain.limits import Limits
 from wallet.domain.seals import SealKey
 
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+KEY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _KEY_BYTES: Final = 32
 
 
@@ -68,14 +68,18 @@ class SealSettings:
     Args:
         signing_key: The private key that signs.
         heads_file: Where the heads of seals are kept, outside of the database.
+        older_keys: Private keys that signed before; their seals are still checked.
+        public_keys: Those of others that signed, or whose private half is gone.
     """
 
     signing_key: SealKey
     heads_file: Path
+    older_keys: Sequence[SealKey] = ()
+    public_keys: Sequence[SealKey] = ()
 
 
 def read_seals(env: Env) -> SealSettings:
-    """Read the key that signs seals, and where their heads are kept.
+    """Read the key that signs seals, those they are checked with, and where heads are kept.
 
     Raises:
         ConfigurationError: one of them is missing, malformed, or cannot be written to.
@@ -84,7 +88,8 @@ def read_seals(env: Env) -> SealSettings:
     target = heads_file if heads_file.exists() else heads_file.parent
     if not os.access(target, os.W_OK):
         raise ConfigurationError("LEDGER_SEAL_HEADS_FILE cannot be written to")
-    return SealSettings(_keys(env, "LEDGER_SEAL_KEYS")[0], heads_file)
+    signing_key, *older_keys = _keys(env, "LEDGER_SEAL_KEYS")
+    return SealSettings(signing_key, heads_file, tuple(older_keys), read_seal_public_keys(env))
 
 
 def read_heads_file(env: Env) -> Path:
@@ -119,7 +124,7 @@ def _keys(env: Env, name: str) -> Sequence[SealKey]:
             value = base64.b64decode(text, validate=True)
         except binascii.Error:
             value = b""
-        if not _KEY_ID.fullmatch(key_id) or len(value) != _KEY_BYTES:
+        if not KEY_ID.fullmatch(key_id) or len(value) != _KEY_BYTES:
             raise ConfigurationError(f"{name} is malformed: it holds <key id>:<32 bytes in base64>")
         keys.append(SealKey(key_id, value))
     if len({key.key_id for key in keys}) < len(keys):

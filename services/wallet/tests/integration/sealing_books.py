@@ -60,6 +60,7 @@ class Books:
             heads=self.sealing.heads,
             seals_max=seals_max,
             on_sealed=lambda _: None,
+            on_healed=lambda _: None,
         )
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

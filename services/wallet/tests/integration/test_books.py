@@ -230,6 +230,78 @@ def test_rollups_are_written_by_the_kernel_alone_and_changed_by_nobody(
         owner.close()
 
 
+@pytest.mark.parametrize(
+    ("column", "wrong"),
+    [
+        ("number", "number + 2"),
+        ("from_xid", "'7'"),
+        ("from_id", "up_to_id + 1"),
+        ("last_booked_at", "last_booked_at - interval '1 hour'"),
+    ],
+)
+def test_a_rollup_made_by_hand_that_does_not_continue_the_last_is_refused(
+    own: OwnDatabase, driver: Driver, column: str, wrong: str
+) -> None:
+    driver.user_with("250.00")
+    rolled_up(driver)
+    # What would continue the last one; each example changes one thing of it.
+    following = {
+        "number": "number + 1",
+        "from_xid": "up_to_xid",
+        "from_id": "up_to_id",
+        "last_booked_at": "last_booked_at",
+    }
+    made_by_hand = """
+        INSERT INTO rollups (number, from_xid, from_id, up_to_xid, up_to_id, entries,
+                             first_booked_at, last_booked_at)
+        SELECT {number}, {from_xid}, {from_id}, (up_to_xid::text::bigint + 9)::text::xid8, 0, 1,
+               first_booked_at - interval '1 day', {last_booked_at}
+        FROM rollups ORDER BY number DESC LIMIT 1
+    """
+    owner = own.connect(own.owner_url)
+    with owner.cursor() as cursor:
+        with pytest.raises(psycopg2.Error) as refused:
+            cursor.execute(made_by_hand.format(**following | {column: wrong}))
+        owner.rollback()
+        cursor.execute("SET search_path = wallet")
+        cursor.execute(made_by_hand.format(**following))
+    assert (refused.value.pgcode, refused.value.diag.message_primary) == (
+        "WL047",
+        "rollup_out_of_chain",
+    )
+    owner.rollback()
+    owner.close()
+
+
+def test_nothing_is_final_while_one_that_booked_before_the_mark_is_open(
+    own: OwnDatabase, driver: Driver
+) -> None:
+    def is_final(at: datetime) -> bool:
+        return driver.wallet.units.read(lambda unit: unit.books.is_final(at))
+
+    user_id = driver.user_with("1.00")
+    writing = own.connect(own.service_url)
+    post_deposit(writing, user_id, "2.00")
+    with writing.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text, clock_timestamp()")
+        open_xid, booked_until = cursor.fetchone() or ("", datetime.now(UTC))
+    # No transaction that began later has ended, so a snapshot's end may be the open one's number.
+    roll_up(driver.wallet.database, rollups_max=1)
+    ((after_the_open_one, marked_by_itself),) = driver.rows(
+        """
+        SELECT next_xid > CAST(:open_xid AS xid8), next_xid::xid = xmin FROM booking_marks
+        WHERE marked_at >= :at
+        """,
+        open_xid=open_xid,
+        at=booked_until,
+    )
+    assert (after_the_open_one, marked_by_itself) == (True, True)
+    assert not is_final(booked_until)
+    writing.commit()
+    writing.close()
+    eventually(lambda: is_final(booked_until), within_seconds=60, what="the end of who was writing")
+
+
 def test_numbers_of_transactions_that_went_back_are_refused_instead_of_lost(
     own: OwnDatabase, driver: Driver
 ) -> None:

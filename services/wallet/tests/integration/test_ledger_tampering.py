@@ -98,6 +98,7 @@ def books(
                 heads=heads,
                 seals_max=50,
                 on_sealed=lambda _: None,
+                on_healed=lambda _: None,
             )
             return seals.backlog().transfers == 0
 

@@ -12,11 +12,13 @@ import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 
+from octoco.config import read_settings_or_exit
 from octoco.ids import new_id
 from octoco.testing import eventually
-from wallet.adapters.seal_signatures import public_key_of
+from wallet.adapters.seal_heads_file import SealHeadsFile
+from wallet.adapters.seal_signatures import Ed25519Signer, public_key_of
 from wallet.bootstrap import Sealing, build_sealing
-from wallet.config import SealSettings, Settings
+from wallet.config import SealSettings, Settings, read_seals
 from wallet.domain.seals import SealKey
 from wallet.entrypoints.cli import main
 from wallet.entrypoints.sealing import seal
@@ -162,6 +164,66 @@ def test_what_is_missing_is_named_and_ends_with_2(office: Office) -> None:
     assert "the ledger could not be verified" in elsewhere.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ledger", "verify", "--without-signatures", "--without-heads"],
+        ["ledger", "verify"],
+        ["ledger", "trial-balance"],
+        ["ledger", "statement", "usr_any"],
+    ],
+)
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        "nonsense://x@y/z",
+        "postgresql://host:no-port/x",
+        "postgresql://x@127.0.0.1:9/x",
+        "postgresql://x@127.0.0.1:9/x?no_such_option=1",
+    ],
+)
+def test_a_database_that_cannot_be_read_is_one_line_and_ends_with_2(
+    office: Office, arguments: list[str], address: str
+) -> None:
+    done = office.run(*arguments, DATABASE_URL=address)
+    assert done.exit_code == 2, done.output
+    assert done.stderr.splitlines()[-1].startswith("the ledger could not be ")
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["verify", "--without-heads"], ["verify"], ["trial-balance"], ["statement", "usr_any"]],
+)
+def test_a_role_without_rights_is_one_line_and_ends_with_2(
+    office: Office, arguments: list[str]
+) -> None:
+    connection = psycopg2.connect(office.database.owner_url)
+    with connection.cursor() as cursor:
+        cursor.execute("REVOKE USAGE ON SCHEMA wallet FROM wallet")
+    connection.commit()
+    connection.close()
+    done = office.run("ledger", *arguments)
+    assert done.exit_code == 2, done.output
+    assert done.stderr.splitlines()[-1].startswith("the ledger could not be ")
+    assert isinstance(done.exception, SystemExit)
+
+
+def test_a_file_of_heads_that_is_not_there_is_no_finding(office: Office, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    done = office.run("ledger", "verify", LEDGER_SEAL_HEADS_FILE=str(elsewhere))
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert f"LEDGER_SEAL_HEADS_FILE names {elsewhere}" in line
+    assert "BROKEN" not in done.output
+    assert not elsewhere.exists()
+    without = office.run(
+        "ledger", "verify", "--without-heads", LEDGER_SEAL_HEADS_FILE=str(elsewhere)
+    )
+    assert without.exit_code == 0, without.output
+
+
 def test_what_is_left_out_is_said(office: Office) -> None:
     done = office.run(
         "ledger",
@@ -200,6 +262,36 @@ def test_a_new_key_is_printed_with_its_public_half(office: Office) -> None:
     assert office.run("ledger", "new-seal-key").stdout != made.stdout
 
 
+@pytest.mark.parametrize("key_id", ["bad:id,x", "", "-first", "x" * 65, "é"])
+def test_a_key_id_that_could_not_be_read_back_is_refused(key_id: str) -> None:
+    refused = CliRunner().invoke(main, ["ledger", "new-seal-key", "--id", key_id])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert "is no key id" in line
+
+
+def test_the_worker_knows_every_key_it_is_given(office: Office) -> None:
+    older, other = SealKey("test-0", bytes(32)), SealKey("test-x", b"x" * 32)
+    settings = read_seals_from(
+        LEDGER_SEAL_KEYS=f"{in_text(KEY)},{in_text(older)}",
+        LEDGER_SEAL_PUBLIC_KEYS=in_text(public_key_of(other)),
+        LEDGER_SEAL_HEADS_FILE=str(office.heads_path),
+    )
+    signer = build_sealing(office.database.wallet, settings).signer
+    (head,) = SealHeadsFile(office.heads_path).lines()
+    for key in (KEY, older, other):
+        signature = Ed25519Signer(key).sign(head.hash)
+        assert signer.holds(replace(head, key_id=key.key_id, signature=signature))
+        assert not signer.holds(replace(head, key_id=key.key_id, signature=bytes(64)))
+
+
+def read_seals_from(**environment: str) -> SealSettings:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return read_settings_or_exit(read_seals)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -207,6 +299,10 @@ def test_a_new_key_is_printed_with_its_public_half(office: Office) -> None:
         ({"LEDGER_SEAL_KEYS": "k:c2hvcnQ="}, "LEDGER_SEAL_KEYS is malformed"),
         ({"LEDGER_SEAL_KEYS": "no colon"}, "LEDGER_SEAL_KEYS is malformed"),
         ({"LEDGER_SEAL_KEYS": f"{in_text(KEY)},{in_text(KEY)}"}, "LEDGER_SEAL_KEYS names a key"),
+        (
+            {"LEDGER_SEAL_PUBLIC_KEYS": in_text(replace(KEY, value=bytes(32)))},
+            "LEDGER_SEAL_PUBLIC_KEYS holds another key test-1",
+        ),
         ({"LEDGER_SEAL_HEADS_FILE": None}, "LEDGER_SEAL_HEADS_FILE is not set"),
         ({"LEDGER_SEAL_HEADS_FILE": "/nowhere/x"}, "LEDGER_SEAL_HEADS_FILE must name a file"),
         ({"LEDGER_SEAL_HEADS_FILE": "/"}, "LEDGER_SEAL_HEADS_FILE must name a file"),

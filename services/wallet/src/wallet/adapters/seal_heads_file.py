@@ -60,14 +60,15 @@ class SealHeadsFile:
         except FileNotFoundError:
             return
 
-    def append(self, heads: Sequence[SealHead]) -> None:
+    def append(self, heads: Sequence[SealHead]) -> int:
         with self._locked() as descriptor:
             last = _last_of(descriptor)
-            text = b"".join(_line_of(head) for head in _missing(heads, last))
-            if text:
-                _write_all(descriptor, _end_of_unfinished_line(descriptor) + text)
+            lines = [_line_of(head) for head in _missing(heads, last)]
+            if lines:
+                _write_all(descriptor, _end_of_unfinished_line(descriptor) + b"".join(lines))
             # Also when there was nothing to add: whoever added it may not have come this far.
             os.fsync(descriptor)
+        return len(lines)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from octoco.errors import ConfigurationError
 from wallet.domain.seals import SealHead, SealKey
 
 
@@ -17,14 +18,22 @@ class Ed25519Signer:
 
     Args:
         key: Its secret is the 32-byte seed of RFC 8032.
+        known: Public keys that signatures of others are checked with, beside the key's own half.
+
+    Raises:
+        ConfigurationError: `known` holds another key under the id of `key`.
     """
 
-    def __init__(self, key: SealKey) -> None:
+    def __init__(self, key: SealKey, known: Sequence[SealKey] = ()) -> None:
         self.key_id = key.key_id
         self._private_key = Ed25519PrivateKey.from_private_bytes(key.value)
+        self._verifier = Ed25519Verifier(known_public_keys([key], known))
 
     def sign(self, hash_to_sign: bytes) -> bytes:
         return self._private_key.sign(hash_to_sign)
+
+    def holds(self, head: SealHead) -> bool:
+        return self._verifier.holds(head)
 
 
 class Ed25519Verifier:
@@ -58,3 +67,18 @@ def public_key_of(key: SealKey) -> SealKey:
     """Return the public half of a private key, under the same id."""
     public_key = Ed25519PrivateKey.from_private_bytes(key.value).public_key()
     return SealKey(key.key_id, public_key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+
+def known_public_keys(private: Sequence[SealKey], public: Sequence[SealKey]) -> Sequence[SealKey]:
+    """Return the halves of the private keys and the public keys, each once.
+
+    Raises:
+        ConfigurationError: two of them are different keys under one id.
+    """
+    keys = {key.key_id: key for key in map(public_key_of, private)}
+    for key in public:
+        if keys.setdefault(key.key_id, key) != key:
+            raise ConfigurationError(
+                f"LEDGER_SEAL_PUBLIC_KEYS holds another key {key.key_id} than LEDGER_SEAL_KEYS"
+            )
+    return tuple(keys.values())

@@ -152,3 +152,16 @@ class SealingRun:
 
     seals: int
     healed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """What was added outside of the database of seals that earlier runs signed.
+
+    Args:
+        heads: How many; one is what a crash between signing and keeping leaves.
+        nothing_was_kept: Whether there was no head at all, though seals were signed.
+    """
+
+    heads: int
+    nothing_was_kept: bool

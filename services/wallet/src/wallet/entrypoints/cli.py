@@ -45,7 +45,8 @@ def _wallet() -> Iterator[Wallet]:
 def _worker() -> WorkerParts[PostgresWalletUnit]:
     seal_settings = read_settings_or_exit(read_seals)
     wallet = build(_settings())
-    return worker_parts(wallet, sealing=build_sealing(wallet, seal_settings))
+    sealing = read_settings_or_exit(lambda _: build_sealing(wallet, seal_settings))
+    return worker_parts(wallet, sealing=sealing)
 
 
 main = service_commands(

@@ -8,15 +8,13 @@ from typing import TypeVar
 import click
 
 from octoco.clock import SystemClock
-from octoco.config import read_settings_or_exit
-from octoco.database import Database
-from octoco.errors import Refusal, Unavailable
+from octoco.errors import Refusal
 from octoco.messaging.contracts import Contracts
 from wallet.adapters.postgres.unit import PostgresWalletUnit
-from wallet.bootstrap import SERVICE
 from wallet.domain.errors import UserNotKnownYet
 from wallet.domain.ledger import Balance
 from wallet.domain.statements import Movement, Period, Statement
+from wallet.entrypoints.ledger_database import ledger_database
 from wallet.use_cases.get_balance_as_of import (
     TrialBalance,
     get_balance_as_of,
@@ -47,7 +45,7 @@ class Instant(click.ParamType[datetime]):
 @click.command(
     name="statement",
     help="Show what moved a user's money in a month of UTC, or between two instants.\n\n"
-    "Exit status: 1 if there is no such user, currency or period.",
+    "Exit status: 1 if there is no such user, currency or period; 2 if it could not be read.",
 )
 @click.argument("user_id", metavar="USER")
 @click.option("--currency", default="ZAR", show_default=True, help="ISO 4217 code.")
@@ -115,23 +113,20 @@ def read_books(work: Callable[[PostgresWalletUnit], T]) -> T:
     """Run some reading on one snapshot of the ledger.
 
     Raises:
-        ClickException: it was refused, or the database is away.
+        ClickException: it was refused.
+        SystemExit: with 2: the database is away, or does not let itself be read.
     """
-    # Looking at the books needs nothing but the database, so it works where nothing else does.
-    url: str = read_settings_or_exit(lambda env: env.str("DATABASE_URL"))
-    database = Database(url, application_name=f"{SERVICE}-tools")
-    try:
-        return database.read(
-            lambda connection: work(
-                PostgresWalletUnit(connection, contracts=Contracts(), clock=SystemClock())
+    with ledger_database(failing="the ledger could not be read") as database:
+        try:
+            return database.read(
+                lambda connection: work(
+                    PostgresWalletUnit(connection, contracts=Contracts(), clock=SystemClock())
+                )
             )
-        )
-    except UserNotKnownYet as error:
-        raise click.ClickException("The wallet knows no such user.") from error
-    except (Refusal, Unavailable) as error:
-        raise click.ClickException(error.message) from error
-    finally:
-        database.dispose()
+        except UserNotKnownYet as error:
+            raise click.ClickException("The wallet knows no such user.") from error
+        except Refusal as error:
+            raise click.ClickException(error.message) from error
 
 
 def _statement_json(user_id: str, found: Statement) -> str:

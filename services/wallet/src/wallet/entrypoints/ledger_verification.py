@@ -6,20 +6,32 @@ import secrets
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NoReturn
+from pathlib import Path
+from typing import Final
 
 import click
 
 from octoco.config import read_settings_or_exit
 from octoco.database import Database
-from octoco.errors import Unavailable
 from wallet.adapters.postgres.ledger_audit import CHECKS, Evidence, Finding, audit_ledger
 from wallet.adapters.postgres.ledger_checks import Check
+from wallet.adapters.postgres.seals import PostgresSeals
 from wallet.adapters.seal_heads_file import SealHeadsFile
-from wallet.adapters.seal_signatures import Ed25519Verifier, public_key_of
-from wallet.bootstrap import SERVICE
-from wallet.config import read_heads_file, read_seal_private_keys, read_seal_public_keys
+from wallet.adapters.seal_signatures import (
+    Ed25519Verifier,
+    known_public_keys,
+    public_key_of,
+)
+from wallet.config import (
+    KEY_ID,
+    read_heads_file,
+    read_seal_private_keys,
+    read_seal_public_keys,
+)
 from wallet.domain.seals import SealKey
+from wallet.entrypoints.ledger_database import give_up, ledger_database
+
+_FAILING: Final = "the ledger could not be verified"
 
 _HELP = """Recompute the whole ledger in one snapshot of it, while it goes on working.
 
@@ -40,12 +52,13 @@ Exit status: 0 everything holds; 1 a row does not fit; 2 it could not be verifie
 )
 @click.option("--without-heads", is_flag=True, help="Do not compare with the heads kept outside.")
 def verify(*, as_json: bool, without_signatures: bool, without_heads: bool) -> None:
-    url: str = read_settings_or_exit(lambda env: env.str("DATABASE_URL"))
-    evidence = Evidence(
-        signatures=None if without_signatures else _verifier(),
-        heads=None if without_heads else SealHeadsFile(read_settings_or_exit(read_heads_file)),
-    )
-    findings = _audit(url, evidence)
+    signatures = None if without_signatures else Ed25519Verifier(_public_keys())
+    heads_file = None if without_heads else read_settings_or_exit(read_heads_file)
+    evidence = Evidence(signatures, None if heads_file is None else SealHeadsFile(heads_file))
+    with ledger_database(failing=_FAILING) as database:
+        if heads_file is not None:
+            _require_heads(database, heads_file)
+        findings = _audit(database, evidence)
     left_out = [
         *(["signatures"] if without_signatures else []),
         *(["heads kept outside"] if without_heads else []),
@@ -58,7 +71,13 @@ def verify(*, as_json: bool, without_signatures: bool, without_heads: bool) -> N
 @click.command(name="new-seal-key", help="Make a key that seals can be signed with, and print it.")
 @click.option("--id", "key_id", help="Its name; the month and a random part if not given.")
 def new_seal_key(*, key_id: str | None) -> None:
-    name = key_id or f"{datetime.now(UTC):%Y-%m}-{secrets.token_hex(3)}"
+    name = f"{datetime.now(UTC):%Y-%m}-{secrets.token_hex(3)}" if key_id is None else key_id
+    if not KEY_ID.fullmatch(name):
+        give_up(
+            "no key was made",
+            f"{name!r} is no key id: up to 64 letters, digits, '.', '_' and '-', "
+            "a letter or digit first",
+        )
     private_key = SealKey(name, secrets.token_bytes(32))
     click.echo("private, to be put in front of LEDGER_SEAL_KEYS of the worker:", err=True)
     click.echo(_in_text(private_key))
@@ -73,26 +92,32 @@ def print_seal_public_keys() -> None:
     click.echo(",".join(_in_text(key) for key in _public_keys()))
 
 
-def _audit(url: str, evidence: Evidence) -> Sequence[Finding]:
-    database = Database(url, application_name=f"{SERVICE}-tools")
-    checks = len(CHECKS) + len(evidence.checks)
-    try:
-        # On a screen the bar is drawn; elsewhere there is one line of it.
-        with click.progressbar(
-            length=checks, label="verifying", file=sys.stderr, item_show_func=_name_of
-        ) as progress:
-            # Told before a check runs: the name that is shown is of the one that takes so long.
-            def tell(check: Check) -> None:
-                progress.update(0 if progress.current_item is None else 1, check)
-                progress.current_item = check
-                progress.render_progress()
+def _require_heads(database: Database, heads_file: Path) -> None:
+    # Asked first, so that what cannot be read is told before the progress begins.
+    signed = PostgresSeals(database).signed_after(0, limit=1)
+    # No finding about the chain: most likely the name is wrong, or the file is elsewhere.
+    if signed and not heads_file.exists():
+        give_up(
+            _FAILING,
+            f"LEDGER_SEAL_HEADS_FILE names {heads_file}, which does not exist, though seals are "
+            "signed; name the file or a copy of it, or leave it out with --without-heads",
+        )
 
-            findings = audit_ledger(database, evidence=evidence, on_check=tell)
-            progress.update(1)
-    except Unavailable as error:
-        _give_up(error.message)
-    finally:
-        database.dispose()
+
+def _audit(database: Database, evidence: Evidence) -> Sequence[Finding]:
+    checks = len(CHECKS) + len(evidence.checks)
+    # On a screen the bar is drawn; elsewhere there is one line of it.
+    with click.progressbar(
+        length=checks, label="verifying", file=sys.stderr, item_show_func=_name_of
+    ) as progress:
+        # Told before a check runs: the name that is shown is of the one that takes so long.
+        def tell(check: Check) -> None:
+            progress.update(0 if progress.current_item is None else 1, check)
+            progress.current_item = check
+            progress.render_progress()
+
+        findings = audit_ledger(database, evidence=evidence, on_check=tell)
+        progress.update(1)
     return findings
 
 
@@ -100,30 +125,17 @@ def _name_of(check: Check | None) -> str | None:
     return None if check is None else f"{check.rule} {check.name}"
 
 
-def _verifier() -> Ed25519Verifier:
-    return Ed25519Verifier(_public_keys())
-
-
 def _public_keys() -> Sequence[SealKey]:
-    keys = {
-        key.key_id: key for key in map(public_key_of, read_settings_or_exit(read_seal_private_keys))
-    }
-    for key in read_settings_or_exit(read_seal_public_keys):
-        if keys.setdefault(key.key_id, key) != key:
-            _give_up(
-                f"LEDGER_SEAL_PUBLIC_KEYS holds another key {key.key_id} than LEDGER_SEAL_KEYS"
-            )
+    keys = read_settings_or_exit(
+        lambda env: known_public_keys(read_seal_private_keys(env), read_seal_public_keys(env))
+    )
     if not keys:
-        _give_up(
+        give_up(
+            _FAILING,
             "LEDGER_SEAL_PUBLIC_KEYS is not set; set it, or leave signatures out with "
-            "--without-signatures"
+            "--without-signatures",
         )
-    return list(keys.values())
-
-
-def _give_up(why: str) -> NoReturn:
-    click.echo(f"the ledger could not be verified: {why}", err=True)
-    raise SystemExit(2)
+    return keys
 
 
 def _in_text(key: SealKey) -> str:

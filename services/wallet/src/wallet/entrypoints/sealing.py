@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge
 from octoco.errors import Unavailable
 from octoco.worker import PeriodicJob
 from wallet.bootstrap import Sealing, Wallet
-from wallet.domain.seals import Seal, SealingRun
+from wallet.domain.seals import Healing, Seal, SealingRun
 from wallet.use_cases.seal_ledger import seal_ledger
 
 SEAL_EVERY_SECONDS: Final = 5.0
@@ -27,6 +27,10 @@ UNSEALED: Final = Gauge(
 )
 SEALS: Final = Counter("wallet_ledger_seals_total", "Seals signed and kept outside.")
 SEALED_TRANSFERS: Final = Counter("wallet_ledger_sealed_transfers_total", "Transfers sealed.")
+HEALED: Final = Counter(
+    "wallet_ledger_seal_heads_healed_total",
+    "Heads added to the file outside that were signed by an earlier run.",
+)
 FAILURES: Final = Counter(
     "wallet_ledger_seal_failures_total",
     "Runs that could not seal, by the kind of error.",
@@ -48,21 +52,19 @@ def seal(wallet: Wallet, sealing: Sealing) -> SealingRun:
         Unavailable: the database is away.
     """
     try:
-        run = seal_ledger(
+        return seal_ledger(
             sealing.seals,
             signer=sealing.signer,
             heads=sealing.heads,
             seals_max=SEALS_MAX,
             on_sealed=_tell,
+            on_healed=_tell_of_healing,
         )
     except Exception as error:
         FAILURES.labels(error=type(error).__name__).inc()
         raise
     finally:
         _measure(wallet, sealing)
-    if run.healed:
-        structlog.get_logger("wallet.seals").warning("ledger_seal_heads_healed", heads=run.healed)
-    return run
 
 
 def _tell(seal: Seal) -> None:
@@ -79,6 +81,16 @@ def _tell(seal: Seal) -> None:
         up_to_xid=seal.up_to_xid,
         sealed_at=seal.sealed_at.isoformat(),
     )
+
+
+def _tell_of_healing(healing: Healing) -> None:
+    HEALED.inc(healing.heads)
+    logger = structlog.get_logger("wallet.seals")
+    if healing.nothing_was_kept:
+        # Who takes the file away may have changed the chain as well.
+        logger.error("ledger_seal_heads_were_missing", heads=healing.heads)
+    else:
+        logger.warning("ledger_seal_heads_healed", heads=healing.heads)
 
 
 def _measure(wallet: Wallet, sealing: Sealing) -> None:

@@ -36,13 +36,17 @@ class Seals(Protocol):
 
 
 class SealSigner(Protocol):
-    """The private key that signs now."""
+    """The private key that signs now, and the public ones of all that ever signed."""
 
     @property
     def key_id(self) -> str: ...
 
     def sign(self, hash_to_sign: bytes) -> bytes:
         """Return the Ed25519 signature; the same hash always gets the same one."""
+        ...
+
+    def holds(self, head: SealHead) -> bool:
+        """Return whether the signature is that of a known key, over the hash."""
         ...
 
 
@@ -53,8 +57,11 @@ class SealHeads(Protocol):
         """Return the newest head that is kept whole."""
         ...
 
-    def append(self, heads: Sequence[SealHead]) -> None:
+    def append(self, heads: Sequence[SealHead]) -> int:
         """Keep heads for good before returning; those that are kept already are passed over.
+
+        Returns:
+            How many were not kept already.
 
         Raises:
             SealChainBroken: another hash is kept under one of the numbers, or a number between
