@@ -8,13 +8,18 @@ from typing import Any
 from psycopg2 import extensions
 
 from octoco.ids import new_id
+from octoco.testing import eventually
 from wallet.adapters.postgres.seals import PostgresSeals
 from wallet.adapters.seal_heads_file import SealHeadsFile
+from wallet.adapters.seal_signatures import Ed25519Signer
 from wallet.bootstrap import Sealing, Wallet
-from wallet.domain.seals import HASH_OF_NO_SEAL, SealingRun
+from wallet.domain.seals import HASH_OF_NO_SEAL, Seal, SealingRun, SealKey
 from wallet.use_cases.seal_ledger import seal_ledger
 
 from .own_database import OwnDatabase
+
+KEY = SealKey("test-1", bytes(range(32)))
+NEXT_KEY = SealKey("test-2", bytes(range(1, 33)))
 
 
 @dataclass
@@ -97,3 +102,31 @@ class Books:
         )
         assert below == [(sum(one.transfers for one in seals),)]
         assert [head.hash for head in self.heads.lines()] == [one.hash for one in seals]
+
+
+def books_of(database: OwnDatabase, path: Path) -> Books:
+    """Return the books of a new database, with a user in them and a key that signs."""
+    heads = SealHeadsFile(path)
+    sealing = Sealing(PostgresSeals(database.wallet.database), Ed25519Signer(KEY), heads)
+    books = Books(database, sealing, heads, path)
+    session = books.session()
+    with session.cursor() as cursor:
+        cursor.execute("SELECT open_ledger_accounts('usr_1', 'ZAR')")
+    session.commit()
+    session.close()
+    return books
+
+
+def seal_all(books: Books) -> None:
+    """Seal until nothing waits: whatever runs elsewhere on the server holds the cut back."""
+
+    def nothing_waits() -> bool:
+        books.seal()
+        return books.sealing.seals.backlog().transfers == 0
+
+    eventually(nothing_waits, within_seconds=60, what="every transfer sealed")
+
+
+def prepared_by(books: Books) -> Seal:
+    """Prepare a seal as a run would that dies before it signs."""
+    return eventually(books.sealing.seals.prepare, within_seconds=60, what="a seal prepared")
