@@ -9,8 +9,8 @@ from octoco.clock import Clock, SystemClock
 from octoco.database import Database, PostgresUnitsOfWork
 from octoco.events import Event
 from octoco.intents import IntentHandler
-from octoco.messaging.handling import Handler
 from octoco.messaging.contracts import Contracts
+from octoco.messaging.handling import Handler
 from octoco.messaging.topology import Topology
 from octoco.outbox.bell import Bell
 from octoco.worker import PeriodicJob, WorkerParts

@@ -30,7 +30,8 @@ BEGIN
                  WHEN r.amount IS NULL OR NOT r.amount > 0
                       OR r.amount IN ('NaN', 'Infinity') OR scale(r.amount) <> c.exponent
                      THEN 'WL011'
-                 WHEN r.kind = 'settlement' AND r.business_key <> 'hold_end:' || r.subject
+                 WHEN (r.kind = 'settlement') <> (r.business_key = 'hold_end:' || r.subject)
+                      OR split_part(r.business_key, ':', 1) IN ('hold', 'reversal', 'adjustment')
                      THEN 'WL012'
             END AS state
         FROM unnest(p_requests) r LEFT JOIN currencies c ON c.code = r.currency
@@ -72,10 +73,11 @@ DECLARE
     v_available numeric[];
 BEGIN
     WITH movements AS (
-        SELECT f.*, a.id AS available_id, a.balance AS available, a.version AS available_version,
+        SELECT f.place, f.transfer_id, f.kind, f.amount, f.currency,
+               a.id AS available_id, a.balance AS available, a.version AS available_version,
                h.id AS held_id, h.balance AS held, h.version AS held_version,
                r.id AS receivable_id, r.balance AS receivable, r.version AS receivable_version,
-               max(greatest(a.moved_at, h.moved_at, r.moved_at)) OVER () AS moved_at,
+               greatest(p_booked_at, a.moved_at, h.moved_at, r.moved_at) AS booked_at,
                CASE f.kind WHEN 'deposit' THEN f.amount ELSE 0 END AS credit,
                CASE f.kind WHEN 'settlement' THEN f.amount ELSE 0 END AS settled
         FROM unnest(p_fresh) f
@@ -89,11 +91,11 @@ BEGIN
         SELECT m.*, sum(credit) OVER so_far AS credits, sum(settled) OVER so_far AS settlements,
                least(sum(credit) OVER so_far, receivable) AS repaid
         FROM movements m
-        WINDOW so_far AS (PARTITION BY user_id, currency ORDER BY place)
+        WINDOW so_far AS (PARTITION BY available_id ORDER BY place ROWS UNBOUNDED PRECEDING)
     ), split AS (
         SELECT u.*, repaid - least(credits - credit, receivable) AS to_receivable
         FROM running u
-    ), numbered AS (
+    ), numbered AS MATERIALIZED (
         SELECT s.*, credit - to_receivable AS to_available,
                available_version
                    + count(*) FILTER (WHERE credit > to_receivable) OVER so_far AS available_next,
@@ -101,34 +103,37 @@ BEGIN
                receivable_version
                    + count(*) FILTER (WHERE to_receivable > 0) OVER so_far AS receivable_next
         FROM split s
-        WINDOW so_far AS (PARTITION BY user_id, currency ORDER BY place)
+        WINDOW so_far AS (PARTITION BY available_id ORDER BY place ROWS UNBOUNDED PRECEDING)
+    ), systems AS MATERIALIZED (
+        SELECT currency, kind, id FROM ledger_accounts
+        WHERE user_id IS NULL AND currency IN (SELECT currency FROM unnest(p_fresh))
     ), stored AS (
         INSERT INTO entries (transfer_id, leg, ledger_account_id, currency, amount, version,
                              balance_after, booked_at)
-        SELECT n.transfer_id, l.leg, l.id, n.currency, l.amount, l.version, l.balance_after,
-               greatest(p_booked_at, n.moved_at)
+        SELECT transfer_id, CASE kind WHEN 'fee' THEN 2 ELSE 1 END, (SELECT s.id FROM systems s WHERE s.currency = n.currency
+                                AND s.kind = 'provider_clearing'),
+               currency, CASE WHEN kind IN ('settlement', 'fee') THEN amount ELSE -amount END,
+               NULL::bigint, NULL::numeric, booked_at
         FROM numbered n
-        LEFT JOIN ledger_accounts clearing
-            ON clearing.user_id IS NULL AND clearing.currency = n.currency
-            AND clearing.kind = 'provider_clearing'
-        LEFT JOIN ledger_accounts counter
-            ON counter.user_id IS NULL AND counter.currency = n.currency
-            AND counter.kind = CASE n.kind
-                WHEN 'suspense' THEN 'suspense'::ledger_account_kind
-                WHEN 'fee' THEN 'provider_fees' WHEN 'fee_return' THEN 'provider_fees' END
-        CROSS JOIN LATERAL (VALUES
-            (1::smallint, clearing.id,
-             CASE WHEN n.kind IN ('settlement', 'fee') THEN n.amount ELSE -n.amount END,
-             NULL::bigint, NULL::numeric),
-            (2::smallint, counter.id,
-             CASE n.kind WHEN 'fee' THEN -n.amount ELSE n.amount END, NULL, NULL),
-            (3::smallint, n.available_id, n.to_available, n.available_next,
-             n.available + n.credits - n.repaid),
-            (4::smallint, n.held_id, -n.settled, n.held_next, n.held - n.settlements),
-            (5::smallint, n.receivable_id, n.to_receivable, n.receivable_next,
-             n.receivable - n.repaid)
-        ) AS l (leg, id, amount, version, balance_after)
-        WHERE l.id IS NOT NULL AND l.amount <> 0
+        UNION ALL
+        SELECT transfer_id, CASE kind WHEN 'fee' THEN 1 ELSE 2 END, (SELECT s.id FROM systems s WHERE s.currency = n.currency
+                                AND s.kind = CASE n.kind WHEN 'suspense'
+                                    THEN 'suspense'::ledger_account_kind
+                                    ELSE 'provider_fees' END),
+               currency, CASE kind WHEN 'fee' THEN -amount ELSE amount END, NULL, NULL, booked_at
+        FROM numbered n WHERE kind IN ('suspense', 'fee', 'fee_return')
+        UNION ALL
+        SELECT transfer_id, 3, available_id, currency, to_available, available_next,
+               available + credits - repaid, booked_at
+        FROM numbered WHERE to_available > 0
+        UNION ALL
+        SELECT transfer_id, 4, held_id, currency, -settled, held_next, held - settlements,
+               booked_at
+        FROM numbered WHERE settled > 0
+        UNION ALL
+        SELECT transfer_id, 5, receivable_id, currency, to_receivable, receivable_next,
+               receivable - repaid, booked_at
+        FROM numbered WHERE to_receivable > 0
     )
     SELECT array_agg(available + credits - repaid ORDER BY place) INTO v_available FROM numbered;
     RETURN v_available;
@@ -193,6 +198,23 @@ BEGIN
     END IF;
     PERFORM check_batch(v_requests);
 
+    -- `available` is the lock of all that a user has in a currency; in the order of their ids, and
+    -- before the keys, as every posting locks.
+    SELECT count(*) INTO v_locked
+    FROM (
+        SELECT FROM ledger_accounts a
+        JOIN (SELECT DISTINCT r.user_id, r.currency FROM unnest(v_requests) r
+              WHERE r.user_id IS NOT NULL) u
+            ON a.user_id = u.user_id AND a.currency = u.currency AND a.kind = 'available'
+        ORDER BY a.id FOR UPDATE OF a
+    ) AS locked;
+    IF v_locked <> (
+        SELECT count(DISTINCT (r.user_id, r.currency)) FROM unnest(v_requests) r
+        WHERE r.user_id IS NOT NULL
+    ) THEN
+        PERFORM refuse('WL013', 'ledger_account_not_found');
+    END IF;
+
     -- Keys are claimed in their own order, so that two batches cannot wait for each other.
     WITH claimed AS (
         INSERT INTO transfers (business_key, kind, user_id, amount, currency, subject,
@@ -211,22 +233,6 @@ BEGIN
     END IF;
 
     IF v_fresh IS NOT NULL THEN
-        -- `available` is the lock of all that a user has in a currency; in the order of their ids,
-        -- as every posting locks.
-        SELECT count(*) INTO v_locked
-        FROM (
-            SELECT FROM ledger_accounts a
-            JOIN (SELECT DISTINCT f.user_id, f.currency FROM unnest(v_fresh) f
-                  WHERE f.user_id IS NOT NULL) u
-                ON a.user_id = u.user_id AND a.currency = u.currency AND a.kind = 'available'
-            ORDER BY a.id FOR UPDATE OF a
-        ) AS locked;
-        IF v_locked <> (
-            SELECT count(DISTINCT (f.user_id, f.currency)) FROM unnest(v_fresh) f
-            WHERE f.user_id IS NOT NULL
-        ) THEN
-            PERFORM refuse('WL013', 'ledger_account_not_found');
-        END IF;
         PERFORM end_holds(v_fresh);
         v_available := book_batch(v_fresh, clock_timestamp());
         IF p_messages IS NOT NULL THEN

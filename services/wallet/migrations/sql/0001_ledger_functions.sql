@@ -31,22 +31,34 @@ BEGIN
     END IF;
 END $$;
 
+-- What is bound by a purchase is counted over transfers, which no row of an account stands for: only
+-- SERIALIZABLE sees two counters who do not see each other.
+CREATE FUNCTION require_serializable() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'serializable' THEN
+        PERFORM refuse('WL024', 'posting_needs_serializable');
+    END IF;
+END $$;
+
 -- Take back what a purchase brought in, by a refund or a chargeback, from whoever has it: the user
 -- it was credited to (a shortfall becomes receivable) or suspense. All that is taken back together
 -- is never more than came in.
 CREATE FUNCTION take_back(
     p_business_key text, p_kind transfer_kind, p_user_id text, p_amount numeric, p_currency text,
     p_purchase text, p_effective_at timestamptz
-) RETURNS posting LANGUAGE plpgsql AS $$
+) RETURNS posting LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
 DECLARE
     v_purchase transfers;
     v_stored transfers;
     v_user_id text;
     v_taken numeric;
 BEGIN
+    PERFORM require_serializable();
     -- The lock lets one taker at a time count what was taken before.
     SELECT * INTO v_purchase FROM transfers
-    WHERE business_key = 'purchase:' || p_purchase FOR NO KEY UPDATE;
+    WHERE business_key = 'purchase:' || p_purchase AND kind IN ('deposit', 'suspense')
+    FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         PERFORM refuse('WL023', 'purchase_not_booked', jsonb_build_object('purchase', p_purchase));
     END IF;
@@ -87,21 +99,26 @@ BEGIN
                 NULL, NULL);
 END $$;
 
--- Give a user what lay in suspense: all of it that was not taken back, to the cent.
+-- Give a user what lay in suspense: all of it that was not taken back, to the cent. None of it while
+-- a chargeback stands: money that a won one brings back would lie there with nobody to ask for it.
 CREATE FUNCTION assign_suspense(
     p_business_key text, p_user_id text, p_amount numeric, p_currency text, p_purchase text,
     p_effective_at timestamptz
-) RETURNS posting LANGUAGE plpgsql AS $$
+) RETURNS posting LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
 DECLARE
     v_purchase transfers;
     v_left numeric;
 BEGIN
+    PERFORM require_serializable();
     SELECT * INTO v_purchase FROM transfers
     WHERE business_key = 'purchase:' || p_purchase AND kind = 'suspense' FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         PERFORM refuse('WL023', 'purchase_not_booked', jsonb_build_object('purchase', p_purchase));
     END IF;
-    SELECT v_purchase.amount - coalesce(sum(t.amount), 0) INTO v_left FROM transfers t
+    SELECT CASE WHEN count(*) FILTER (WHERE t.kind = 'chargeback') > 0 THEN 0
+                ELSE v_purchase.amount - coalesce(sum(t.amount), 0) END
+    INTO v_left FROM transfers t
     WHERE t.subject = p_purchase AND t.kind IN ('refund', 'chargeback', 'suspense_assignment')
       AND NOT EXISTS (SELECT FROM transfers r WHERE r.reverses = t.id);
     IF EXISTS (SELECT FROM transfers r WHERE r.reverses = v_purchase.id) THEN
@@ -165,6 +182,11 @@ BEGIN
         ELSE
             PERFORM refuse('WL016', 'unknown_posting', jsonb_build_object('kind', p_kind));
     END CASE;
+    -- These keys are given by the doors that they belong to.
+    IF split_part(p_business_key, ':', 1) IN ('hold', 'hold_end', 'reversal', 'adjustment') THEN
+        PERFORM refuse('WL012', 'business_key_reused',
+                       jsonb_build_object('business_key', p_business_key));
+    END IF;
     IF NOT v_result.repeated AND p_messages IS NOT NULL THEN
         PERFORM announce(p_messages);
     END IF;
@@ -296,9 +318,16 @@ BEGIN
         PERFORM refuse('WL021', 'transfer_not_reversible',
                        jsonb_build_object('business_key', p_business_key));
     END IF;
+    IF v_original.kind = 'suspense_assignment' THEN
+        PERFORM FROM transfers WHERE business_key = 'purchase:' || v_original.subject
+        FOR NO KEY UPDATE;
+    END IF;
     IF v_original.kind IN ('deposit', 'suspense', 'suspense_assignment') AND EXISTS (
         SELECT FROM transfers t
-        WHERE t.subject = v_original.subject AND t.id <> v_original.id
+        -- The purchase is what the key names, as it is for those who take from it.
+        WHERE t.subject = CASE v_original.kind WHEN 'suspense_assignment' THEN v_original.subject
+                          ELSE substr(v_original.business_key, length('purchase:') + 1) END
+          AND t.id <> v_original.id
           AND t.kind IN ('refund', 'chargeback', 'suspense_assignment')
           AND NOT EXISTS (SELECT FROM transfers r WHERE r.reverses = t.id)
     ) THEN

@@ -188,8 +188,9 @@ def _connect(url: str) -> extensions.connection:
 
 @pytest.fixture
 def service_connection(schema: ProvisionedSchema) -> Iterator[extensions.connection]:
-    """A plain connection as the role that the service runs as."""
+    """A plain connection as the role that the service runs as, at the level it works at."""
     connection = _connect(schema.service_url)
+    connection.set_isolation_level(extensions.ISOLATION_LEVEL_SERIALIZABLE)
     yield connection
     connection.close()
 

@@ -188,6 +188,13 @@ class Books:
             left = Money.zero(left.currency)
         return left
 
+    def is_disputed(self, purchase_id: str) -> bool:
+        """Say whether a chargeback stands against a purchase."""
+        return any(
+            one.kind == "chargeback" and not self.is_undone(key)
+            for key, one in self._later(purchase_id).items()
+        )
+
     def _later(self, purchase_id: str) -> dict[str, Posted]:
         kinds = {"refund", "chargeback", "suspense_assignment"}
         return {

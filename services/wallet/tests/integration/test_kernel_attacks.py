@@ -139,6 +139,7 @@ def _made_victim(wallet: Wallet, wallets: FreshWallets) -> Victim:
 def attempt(victim: Victim, role: str, statement: str) -> str:
     """Try a statement in a transaction of its own, COMMIT included; say what PostgreSQL did."""
     connection = psycopg2.connect(victim.url(role))
+    connection.set_isolation_level(extensions.ISOLATION_LEVEL_SERIALIZABLE)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SET search_path = wallet")

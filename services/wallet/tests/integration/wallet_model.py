@@ -194,6 +194,8 @@ class WalletModel:
             or deposit.status not in WAITS_FOR_MONEY
         ):
             raise Refused("deposit_does_not_fit")
+        if books.is_disputed(purchase_id):
+            raise Refused("exceeds_purchase")
         key = f"suspense_end:{purchase_id}"
         books.credit(key, "suspense_assignment", user_id, left, subject=purchase_id)
         self.assigned[purchase_id] = (user_id, deposit_id)

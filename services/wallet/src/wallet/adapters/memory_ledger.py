@@ -188,7 +188,8 @@ class MemoryLedger:
             # A repeat is told what was taken then, whoever has the purchase's money by now.
             return posting.user_id or stored.transfer.user_id
         if posting.kind is PostingKind.SUSPENSE_ASSIGNMENT:
-            if purchase.user_id is not None or posting.money != purchase.left:
+            settled = purchase.user_id is None and not purchase.charged_back.is_positive
+            if not settled or posting.money != purchase.left:
                 raise ExceedsPurchase("This is not what is left of the purchase.")
             return posting.user_id
         if posting.money > purchase.left:

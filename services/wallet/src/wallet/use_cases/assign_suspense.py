@@ -63,6 +63,7 @@ def assign_suspense(
         AlreadyAssigned: it belongs to a user, or nothing of it is left.
         UserNotFound: the wallet knows no such user.
         DepositDoesNotFit: not a deposit of this user, of this amount, that waits for money.
+        ExceedsPurchase: a chargeback stands against it, which may yet be won.
     """
     decision = OperatorDecision.made(
         operator_id=operator_id,
