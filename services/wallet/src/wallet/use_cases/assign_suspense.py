@@ -1,5 +1,6 @@
 """Give money that lies in suspense to the user it belongs to, because an operator says so."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from octoco.money import Money
@@ -94,9 +95,7 @@ def assign_suspense(
         subject=purchase_fact_key(purchase_id), by=operator_id, reason=decision.reason, at=at
     )
     unit.operator_decisions.add(decision)
-    assigned = unit.ledger.purchase(purchase_id)
-    assert assigned is not None
-    return assigned
+    return replace(purchase, user_id=user_id)
 
 
 def deposit_of_purchase(unit: WalletUnit, purchase_id: str) -> str | None:
