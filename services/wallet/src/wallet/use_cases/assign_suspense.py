@@ -38,10 +38,8 @@ def assign_suspense(
 
     With a deposit that the money fits to the cent, that deposit completes. A deposit that waited in
     review for this money and is not the one named has failed: its money was credited apart. Open
-    cases about the purchase are closed with the decision.
-
-    Money that an operator entered takes two people, neither of them whom it goes to; the database
-    holds that too, see sql/0001_operator_decisions.sql.
+    cases about the purchase are closed with the decision. Money that an operator entered takes two
+    people, neither of them whom it goes to.
 
     Args:
         unit: Open.
