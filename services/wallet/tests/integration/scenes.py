@@ -193,13 +193,13 @@ class Reversal:
 
 
 class PostingAlone:
-    """A fee is posted by itself: one statement that is a whole unit."""
+    """Money goes to suspense by itself: one statement that is a whole unit."""
 
     def __init__(self, driver: Driver) -> None:
-        self.subject = new_id("out")
+        self.subject = new_id("pur")
         self.posting = Posting(
-            business_key=f"fee:{self.subject}:5.00",
-            kind=PostingKind.FEE,
+            business_key=f"purchase:{self.subject}",
+            kind=PostingKind.SUSPENSE,
             user_id=None,
             money=zar("5.00"),
             subject=self.subject,
@@ -211,7 +211,7 @@ class PostingAlone:
 
     def assert_happened_once(self, driver: Driver) -> None:
         assert driver.wallet.postings.post(self.posting).repeated
-        assert _kinds_about(driver, self.subject) == ["fee"]
+        assert _kinds_about(driver, self.subject) == ["suspense"]
 
 
 SCENES: Final[dict[str, type[Any]]] = {

@@ -1,6 +1,7 @@
 """How much should lie at Revio: what came in, less what went out, back and into fees."""
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -11,12 +12,19 @@ from wallet.bootstrap import Wallet
 from wallet.entrypoints.cli import main
 
 from .driving import Driver, zar
+from .fresh_wallets import FreshWallets
+
+
+@pytest.fixture
+def alone(fresh_wallets: FreshWallets) -> Iterator[Wallet]:
+    with fresh_wallets.one() as wallet:
+        yield wallet
 
 
 def test_what_should_lie_at_revio_is_said_with_whose_it_is(
-    bare_wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+    alone: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver = Driver(bare_wallet)
+    driver = Driver(alone)
     user_id = driver.new_user()
     deposit, purchase_id = driver.request_deposit(user_id, zar("250.00")), new_id("pur")
     driver.pay(deposit.id, zar("250.00"), purchase_id=purchase_id, fee="7.25")
@@ -30,7 +38,7 @@ def test_what_should_lie_at_revio_is_said_with_whose_it_is(
     assert held.status.value == "pending"
     driver.pay(None, zar("30.00"), purchase_id=new_id("pur"))
     driver.refund(purchase_id, zar("120.00"), payment_id=new_id("pay"))
-    url = bare_wallet.settings.database_url
+    url = alone.settings.database_url
     monkeypatch.setenv("DATABASE_URL", url)
     shown = CliRunner().invoke(main, ["ledger", "provider-balance", "--json"])
     assert shown.exit_code == 0, shown.output

@@ -21,6 +21,7 @@ from wallet.entrypoints import jobs
 from wallet.entrypoints.worker import worker_parts
 
 from .driving import Driver, event_of, instant, zar
+from .fresh_wallets import FreshWallets
 
 
 @contextmanager
@@ -75,8 +76,15 @@ def test_a_deposit_is_credited_through_the_broker_though_every_message_comes_twi
 
 
 def test_what_the_wallet_announces_reaches_the_broker(
-    wallet: Wallet, driver: Driver, amqp_url: str, topology_of: Callable[..., Topology]
+    fresh_wallets: FreshWallets, amqp_url: str, topology_of: Callable[..., Topology]
 ) -> None:
+    # Alone: elsewhere the outbox holds what every other test announced.
+    with fresh_wallets.one() as wallet:
+        announce_to_broker(wallet, amqp_url, topology_of)
+
+
+def announce_to_broker(wallet: Wallet, amqp_url: str, topology_of: Callable[..., Topology]) -> None:
+    driver = Driver(wallet)
     topology = topology_of("wallet")
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
     channel = connection.channel()

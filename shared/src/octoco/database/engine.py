@@ -233,16 +233,20 @@ class Database:
             return _commit(connection, work(connection))
 
     def _call(self, sql: str, parameters: Mapping[str, object]) -> Sequence[tuple[Any, ...]]:
-        connection = self._calls.raw_connection()
+        connection: sqlalchemy.PoolProxiedConnection | None = None
         try:
+            # A connection that breaks while it is made raises the driver's own error, too.
+            connection = self._calls.raw_connection()
             cursor = connection.cursor()
             cursor.execute(sql, parameters)
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
             cursor.close()
             return rows
         except psycopg2.Error as error:
-            is_broken = bool(getattr(connection.dbapi_connection, "closed", True))
-            if is_broken:
+            is_broken = connection is None or bool(
+                getattr(connection.dbapi_connection, "closed", True)
+            )
+            if connection is not None and is_broken:
                 connection.invalidate(error)
             raise DBAPIError.instance(
                 sql,
@@ -253,7 +257,8 @@ class Database:
                 connection_invalidated=is_broken,
             ) from error
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
 
     def _in_queue(self, attempt: Callable[[], T], queue: str) -> T:
         name = f"{self._application_name}:{queue}"
