@@ -14,6 +14,7 @@ import structlog
 from octoco.clock import Clock, SystemClock
 from octoco.database import Database, PostgresUnit
 from octoco.errors import Unavailable
+from octoco.inbox.parked import PostgresParkedStore
 from octoco.intents.executor import Executor
 from octoco.intents.intent import IntentHandler
 from octoco.messaging.consumer import Consumer
@@ -101,6 +102,7 @@ class Worker(Generic[U]):
             batch_subscriptions=parts.batch_subscriptions,
             units=parts.units,
             database=parts.database,
+            parked=PostgresParkedStore(parts.database),
             contracts=parts.contracts,
             topology=topology,
         )

@@ -15,6 +15,7 @@ from octoco.context import context_of, current_context
 from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.errors import Refusal, TooEarly, Unavailable
 from octoco.events import Event
+from octoco.inbox.parked import PostgresParkedStore
 from octoco.messaging import handling as handling_module
 from octoco.messaging.consumer import Consumer
 from octoco.messaging.contracts import Contracts
@@ -81,6 +82,7 @@ class Probe:
             batch_subscriptions={EVENT_TYPE: self.effects.many},
             units=units,
             database=database,
+            parked=PostgresParkedStore(database),
             contracts=contracts,
             topology=topology,
         )
@@ -251,6 +253,7 @@ def test_a_handler_of_batches_needs_one_to_fall_back_on(
             batch_subscriptions={EVENT_TYPE: Effects().many},
             units=units,
             database=database,
+            parked=PostgresParkedStore(database),
             contracts=contracts,
             topology=topology_of("probe"),
         )

@@ -4,21 +4,20 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from contextlib import AbstractContextManager
+from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
 from octoco.context import WorkContext, context_of, work_context
-from octoco.database.engine import Database
-from octoco.database.units import PostgresUnit
 from octoco.errors import Refusal, TooEarly, Unavailable
 from octoco.events import Event
-from octoco.inbox.parked import ParkedEvents
+from octoco.inbox.parked import ParkedEvents, ParkedStore
 from octoco.messaging.contracts import Contracts, ContractViolation
 from octoco.messaging.deliveries import Delivery, Verdict
 from octoco.messaging.topology import Topology
 from octoco.messaging.wire import MalformedMessage, from_properties
-from octoco.ports import UnitsOfWork
+from octoco.ports import MessagingUnit, UnitsOfWork
 from octoco.telemetry.metrics import (
     EVENT_BATCH_FALLBACKS,
     EVENT_BATCH_SIZE,
@@ -26,7 +25,7 @@ from octoco.telemetry.metrics import (
     EVENTS_HANDLED,
 )
 
-U = TypeVar("U", bound=PostgresUnit)
+U = TypeVar("U", bound=MessagingUnit)
 Handler = Callable[[U, Event], None]
 # Has the same effect as its type's handler called for each event in turn.
 BatchHandler = Callable[[U, Sequence[Event]], None]
@@ -38,6 +37,18 @@ TURN_SECONDS: Final = 1.0
 STOPPING: Final = Verdict("stopping", reason="stopping")
 
 
+class HandlingDatabase(Protocol):
+    """What handling asks of the database itself, beside its units of work."""
+
+    def check(self) -> None:
+        """See `Database.check`."""
+        ...
+
+    def turn(self, name: str, *, wait_seconds: float) -> AbstractContextManager[bool]:
+        """See `Database.turn`."""
+        ...
+
+
 class EventHandling(Generic[U]):
     """Decides what becomes of deliveries; knows nothing of connections.
 
@@ -47,6 +58,7 @@ class EventHandling(Generic[U]):
         units: The service's units of work.
         database: Asked, when something was unavailable, whether it is that; its advisory locks
             let one process at a time handle a batch.
+        parked: Where events that are too early are kept.
         contracts: Bodies are checked against them before a handler sees them.
         topology: Names the retry and dead queues.
 
@@ -60,7 +72,8 @@ class EventHandling(Generic[U]):
         subscriptions: Mapping[str, Handler[U]],
         batch_subscriptions: Mapping[str, BatchHandler[U]] | None = None,
         units: UnitsOfWork[U],
-        database: Database,
+        database: HandlingDatabase,
+        parked: ParkedStore[U],
         contracts: Contracts,
         topology: Topology,
     ) -> None:
@@ -73,7 +86,7 @@ class EventHandling(Generic[U]):
         self._contracts = contracts
         self._topology = topology
         self.parked: ParkedEvents[U] = ParkedEvents(
-            database=database, units=units, handle=self.handle_in
+            store=parked, units=units, handle=self.handle_in
         )
         self._log = structlog.get_logger("octoco.consumer")
 
