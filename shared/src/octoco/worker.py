@@ -17,6 +17,7 @@ from octoco.errors import Unavailable
 from octoco.inbox.parked import PostgresParkedStore
 from octoco.intents.executor import Executor
 from octoco.intents.intent import IntentHandler
+from octoco.intents.leases import PostgresIntentLeases
 from octoco.messaging.consumer import Consumer
 from octoco.messaging.contracts import Contracts
 from octoco.messaging.deliveries import BATCH_SIZE
@@ -25,6 +26,7 @@ from octoco.messaging.publisher import ConfirmedPublisher
 from octoco.messaging.topology import Topology
 from octoco.outbox.bell import BellListener
 from octoco.outbox.relay import Relay
+from octoco.outbox.store import PostgresOutboxStore
 from octoco.ports import UnitsOfWork
 from octoco.telemetry.health import health_application
 from octoco.telemetry.metrics import JOBS_RUN
@@ -113,12 +115,11 @@ class Worker(Generic[U]):
             batch_size=parts.batch_size,
         )
         self._relay = Relay(
-            url=parts.database_url,
-            service=parts.service,
-            publisher=ConfirmedPublisher(url=parts.amqp_url, exchange=topology.exchange_name),
+            PostgresOutboxStore(url=parts.database_url, service=parts.service),
+            ConfirmedPublisher(url=parts.amqp_url, exchange=topology.exchange_name),
         )
         self._executor = Executor(
-            database=parts.database,
+            leases=PostgresIntentLeases(parts.database),
             units=parts.units,
             handlers=parts.intents,
             clock=parts.clock,

@@ -12,6 +12,7 @@ from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.errors import NotTried, Unavailable
 from octoco.intents import Again, Done, Intent
 from octoco.intents.executor import LEASE_SECONDS, Executor
+from octoco.intents.leases import PostgresIntentLeases
 from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
 
@@ -53,7 +54,10 @@ def clock() -> FixedClock:
 def perform(database: Database, units: Units, clock: FixedClock) -> Callable[[Scripted], bool]:
     def once(handler: Scripted) -> bool:
         return Executor(
-            database=database, units=units, handlers={"probe": handler}, clock=clock
+            leases=PostgresIntentLeases(database),
+            units=units,
+            handlers={"probe": handler},
+            clock=clock,
         ).perform_next()
 
     units.run(lambda unit: unit.intents.add(kind="probe", subject_id="one", due_at=NOON))
@@ -204,7 +208,11 @@ def test_an_executors_threads_outlive_whatever_the_database_says(
 ) -> None:
     handler = Scripted()
     executor = Executor(
-        database=database, units=units, handlers={"probe": handler}, clock=SystemClock(), threads=2
+        leases=PostgresIntentLeases(database),
+        units=units,
+        handlers={"probe": handler},
+        clock=SystemClock(),
+        threads=2,
     )
     _allow_writing(schema, allowed=False)
     stop = threading.Event()

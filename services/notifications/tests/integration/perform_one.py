@@ -3,15 +3,18 @@
 import json
 import sys
 
+from notifications.adapters.postgres.unit import PostgresNotificationsUnit
 from notifications.bootstrap import build
 from notifications.config import Settings
 from octoco.intents.executor import Executor
+from octoco.intents.leases import PostgresIntentLeases
 
 given = json.load(sys.stdin)
 service = build(Settings(**{**given, "mail_token_keys": tuple(given["mail_token_keys"])}))
-Executor(
-    database=service.database,
+executor: Executor[PostgresNotificationsUnit] = Executor(
+    leases=PostgresIntentLeases(service.database),
     units=service.units,
     handlers={"send_email": service.send_email},
     clock=service.clock,
-).perform_next()
+)
+executor.perform_next()

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from notifications.adapters.postgres.unit import PostgresNotificationsUnit
 from notifications.bootstrap import Notifications, build
 from notifications.config import Settings
 from notifications.entrypoints.consumer import subscriptions
@@ -21,6 +22,7 @@ from octoco.clock import FixedClock
 from octoco.events import Event
 from octoco.ids import new_id
 from octoco.intents.executor import LEASE_SECONDS, Executor
+from octoco.intents.leases import PostgresIntentLeases
 from octoco.testing.provisions import ProvisionedSchema
 
 from .happenings import TOKEN, deposit_completed, registered, verification_requested
@@ -33,8 +35,8 @@ class Bench:
     def __init__(self, settings: Settings) -> None:
         self.clock = FixedClock(datetime.now(UTC))
         self.service = build(settings, clock=self.clock)
-        self.executor = Executor(
-            database=self.service.database,
+        self.executor: Executor[PostgresNotificationsUnit] = Executor(
+            leases=PostgresIntentLeases(self.service.database),
             units=self.service.units,
             handlers={"send_email": self.service.send_email},
             clock=self.clock,

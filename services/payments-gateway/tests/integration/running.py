@@ -10,6 +10,7 @@ from werkzeug.serving import make_server
 
 from octoco.ids import new_id
 from octoco.intents.executor import Executor
+from octoco.intents.leases import PostgresIntentLeases
 from octoco.money import Money
 from octoco.testing import eventually
 from payments_gateway.adapters.postgres.unit import GatewayUnit
@@ -44,7 +45,7 @@ class Running:
         self._stop = threading.Event()
         self._server = make_server("127.0.0.1", port, app, threaded=True)
         executor: Executor[GatewayUnit] = Executor(
-            database=gateway.database,
+            leases=PostgresIntentLeases(gateway.database),
             units=gateway.units,
             handlers=intent_handlers(gateway),
             clock=gateway.clock,

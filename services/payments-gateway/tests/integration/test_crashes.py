@@ -29,13 +29,14 @@ import threading
 from datetime import timedelta
 from octoco.config import read_settings_or_exit
 from octoco.intents.executor import Executor
+from octoco.intents.leases import PostgresIntentLeases
 from payments_gateway import config
 from payments_gateway.bootstrap import assemble, intent_handlers
 from payments_gateway.domain.policy import Policy
 policy = Policy(look_interval_min=timedelta(seconds=1))
 gateway = assemble(read_settings_or_exit(config.read), policy=policy)
-Executor(database=gateway.database, units=gateway.units, handlers=intent_handlers(gateway),
-         clock=gateway.clock).run(threading.Event())
+Executor(leases=PostgresIntentLeases(gateway.database), units=gateway.units,
+         handlers=intent_handlers(gateway), clock=gateway.clock).run(threading.Event())
 """
 
 

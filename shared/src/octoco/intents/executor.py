@@ -9,45 +9,17 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 
 from octoco.clock import Clock
-from octoco.context import WorkContext, new_traceparent, work_context
-from octoco.database.engine import Database
-from octoco.database.units import PostgresUnit
+from octoco.context import work_context
 from octoco.errors import NotTried, OctocoError, Unavailable
 from octoco.intents.intent import Again, Done, Intent, IntentHandler
+from octoco.intents.leases import IntentLeases, LeasedIntent
 from octoco.ports import UnitsOfWork
 from octoco.telemetry.metrics import INTENTS_PERFORMED
 
-U = TypeVar("U", bound=PostgresUnit)
+U = TypeVar("U")
 
 LEASE_SECONDS: Final = 60
 IDLE_SECONDS: Final = 0.5
-
-_LEASE = """
-    UPDATE intents SET attempts = attempts + 1, lease = lease + 1,
-        leased_until = CAST(:now AS timestamptz) + make_interval(secs => :lease_seconds)
-    WHERE (kind, subject_id) IN (
-        SELECT kind, subject_id FROM intents
-        WHERE finished_at IS NULL AND due_at <= :now AND kind = ANY(:kinds)
-          AND (leased_until IS NULL OR leased_until <= :now)
-        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING kind, subject_id, data, attempts, lease, created_at, due_at,
-        correlation_id, causation_id, traceparent
-"""
-_FENCE = """
-    SELECT 1 FROM intents
-    WHERE kind = %(kind)s AND subject_id = %(subject_id)s AND lease = %(lease)s
-      AND finished_at IS NULL
-    FOR UPDATE
-"""
-_FINISH = """
-    UPDATE intents SET finished_at = %(now)s, leased_until = NULL, last_reason = NULL
-    WHERE kind = %(kind)s AND subject_id = %(subject_id)s
-"""
-_RESCHEDULE = """
-    UPDATE intents SET due_at = %(due_at)s, leased_until = NULL, attempts = %(attempts)s,
-        last_reason = %(reason)s
-    WHERE kind = %(kind)s AND subject_id = %(subject_id)s
-"""
 
 
 class _LeaseLost(OctocoError):
@@ -58,7 +30,7 @@ class Executor(Generic[U]):
     """Performs due intents in a number of threads until it is stopped.
 
     Args:
-        database: Where the intents are.
+        leases: Where the intents are.
         units: The service's units of work.
         handlers: One for each kind.
         clock: Decides what is due.
@@ -68,13 +40,13 @@ class Executor(Generic[U]):
     def __init__(
         self,
         *,
-        database: Database,
+        leases: IntentLeases[U],
         units: UnitsOfWork[U],
         handlers: Mapping[str, IntentHandler[U, Any, Any]],
         clock: Clock,
         threads: int = 4,
     ) -> None:
-        self._database = database
+        self._leases = leases
         self._units = units
         self._handlers = handlers
         self._clock = clock
@@ -109,26 +81,14 @@ class Executor(Generic[U]):
         Raises:
             Unavailable: the database is away.
         """
-        rows = self._database.statement(
-            _LEASE,
-            {
-                "now": self._clock.now(),
-                "lease_seconds": LEASE_SECONDS,
-                "kinds": list(self._handlers),
-            },
+        leased = self._leases.lease_next(
+            kinds=self._handlers, now=self._clock.now(), lease_seconds=LEASE_SECONDS
         )
-        for row in rows:
-            intent = Intent(
-                row.kind, row.subject_id, row.data, row.attempts, row.created_at, row.due_at
-            )
-            context = WorkContext(
-                correlation_id=row.correlation_id,
-                causation_id=row.causation_id,
-                traceparent=row.traceparent or new_traceparent(),
-            )
-            with work_context(context):
-                self._perform(intent, lease=row.lease)
-        return bool(rows)
+        if leased is None:
+            return False
+        with work_context(leased.context):
+            self._perform(leased)
+        return True
 
     def _loop(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -142,10 +102,11 @@ class Executor(Generic[U]):
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
 
-    def _perform(self, intent: Intent, *, lease: int) -> None:
+    def _perform(self, leased: LeasedIntent) -> None:
+        intent = leased.intent
         log = self._log.bind(kind=intent.kind, subject_id=intent.subject_id, attempt=intent.attempt)
         try:
-            verdict = self._three_steps(intent, lease=lease)
+            verdict = self._three_steps(leased)
             outcome = "done" if isinstance(verdict, Done) else "again"
         except _LeaseLost:
             outcome = "lease_lost"
@@ -154,28 +115,29 @@ class Executor(Generic[U]):
             # Spread, so that what waited does not all come back in one moment.
             seconds = error.retry_after_seconds * random.uniform(1.0, 1.5)
             again = Again(reason=f"{error.code}: {error.message}", after_seconds=seconds)
-            self._postpone(intent, again, lease=lease, attempts=intent.attempt - 1)
+            self._postpone(leased, again, attempts=intent.attempt - 1)
         except Unavailable as error:
             outcome = "unavailable"
             again = Again(reason=f"{error.code}: {error.message}")
-            self._postpone(intent, again, lease=lease, attempts=intent.attempt)
+            self._postpone(leased, again, attempts=intent.attempt)
         except Exception as error:
             # A bug must not lose the intent: it stays due on its schedule, and it rings.
             outcome = "failed"
             log.exception("intent_failed")
             again = Again(reason=f"bug: {type(error).__name__}")
-            self._postpone(intent, again, lease=lease, attempts=intent.attempt)
+            self._postpone(leased, again, attempts=intent.attempt)
         INTENTS_PERFORMED.labels(kind=intent.kind, outcome=outcome).inc()
         log.info("intent_performed", outcome=outcome)
 
-    def _three_steps(self, intent: Intent, *, lease: int) -> Done | Again:
+    def _three_steps(self, leased: LeasedIntent) -> Done | Again:
+        intent = leased.intent
         handler = self._handlers[intent.kind]
 
         def prepare(unit: U) -> Any:
-            self._fence(unit, intent, lease=lease)
+            self._fence(unit, leased)
             prepared = handler.prepare(unit, intent)
             if prepared is None:
-                self._settle(unit, intent, Done())
+                self._settle(unit, leased, Done())
             return prepared
 
         prepared = self._units.run(prepare)
@@ -184,27 +146,24 @@ class Executor(Generic[U]):
         answer = handler.call(prepared)
 
         def record(unit: U) -> Done | Again:
-            self._fence(unit, intent, lease=lease)
+            self._fence(unit, leased)
             verdict = handler.record(unit, intent, prepared=prepared, answer=answer)
-            self._settle(unit, intent, verdict)
+            self._settle(unit, leased, verdict)
             return verdict
 
         return self._units.run(record)
 
-    def _fence(self, unit: U, intent: Intent, *, lease: int) -> None:
-        row = unit.connection.exec_driver_sql(
-            _FENCE, {"kind": intent.kind, "subject_id": intent.subject_id, "lease": lease}
-        ).one_or_none()
-        if row is None:
-            raise _LeaseLost(f"{intent.kind} {intent.subject_id}")
+    def _fence(self, unit: U, leased: LeasedIntent) -> None:
+        if not self._leases.still_ours(unit, leased):
+            raise _LeaseLost(f"{leased.intent.kind} {leased.intent.subject_id}")
 
     def _settle(
-        self, unit: U, intent: Intent, verdict: Done | Again, *, attempts: int | None = None
+        self, unit: U, leased: LeasedIntent, verdict: Done | Again, *, attempts: int | None = None
     ) -> None:
-        identity: dict[str, Any] = {"kind": intent.kind, "subject_id": intent.subject_id}
+        intent = leased.intent
         now = self._clock.now()
         if isinstance(verdict, Done):
-            unit.connection.exec_driver_sql(_FINISH, {**identity, "now": now})
+            self._leases.finish(unit, leased, now=now)
             return
         seconds = verdict.after_seconds
         if seconds is None:
@@ -213,27 +172,26 @@ class Executor(Generic[U]):
         elif attempts is None:
             # An answer with a time of its own is no failure: the next failure is the first one.
             attempts = 0
-        due_at = now + timedelta(seconds=seconds)
-        unit.connection.exec_driver_sql(
-            _RESCHEDULE,
-            {
-                **identity,
-                "due_at": due_at,
-                "attempts": attempts,
-                "reason": verdict.reason[:500],
-            },
+        self._leases.reschedule(
+            unit,
+            leased,
+            due_at=now + timedelta(seconds=seconds),
+            attempts=attempts,
+            reason=verdict.reason[:500],
         )
 
-    def _postpone(self, intent: Intent, again: Again, *, lease: int, attempts: int) -> None:
+    def _postpone(self, leased: LeasedIntent, again: Again, *, attempts: int) -> None:
         def work(unit: U) -> None:
-            self._fence(unit, intent, lease=lease)
-            self._settle(unit, intent, again, attempts=attempts)
+            self._fence(unit, leased)
+            self._settle(unit, leased, again, attempts=attempts)
 
         try:
             self._units.run(work)
         except (Unavailable, _LeaseLost):
             # The lease ends by itself and the intent is taken up again.
-            self._log.warning("intent_not_postponed", kind=intent.kind, id=intent.subject_id)
+            self._log.warning(
+                "intent_not_postponed", kind=leased.intent.kind, id=leased.intent.subject_id
+            )
 
     def _scheduled_seconds(self, intent: Intent) -> float:
         schedule = self._handlers[intent.kind].schedule_seconds
