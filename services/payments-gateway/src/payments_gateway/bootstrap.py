@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from octoco.clock import Clock, SystemClock
 from octoco.database import Database, PostgresUnitsOfWork
-from octoco.events import Event
 from octoco.intents import IntentHandler
 from octoco.messaging.contracts import Contracts
 from octoco.messaging.handling import Handler
@@ -23,9 +22,7 @@ from payments_gateway.adapters.revio.transport import RevioTransport
 from payments_gateway.adapters.revio.webhook_format import RevioWebhookFormat
 from payments_gateway.config import Settings
 from payments_gateway.domain.policy import Policy
-from payments_gateway.messages import inbound
 from payments_gateway.use_cases.add_bank_account import AddBankAccount
-from payments_gateway.use_cases.cancel_payout import cancel_payout
 from payments_gateway.use_cases.cancel_purchase import CancelPurchase
 from payments_gateway.use_cases.create_payout import CreatePayout
 from payments_gateway.use_cases.create_purchase import CreatePurchase
@@ -35,19 +32,12 @@ from payments_gateway.use_cases.poll_purchase import PollPurchase
 from payments_gateway.use_cases.ports import PaymentProvider
 from payments_gateway.use_cases.process_webhook import ProcessWebhook
 from payments_gateway.use_cases.receive_webhook import PROCESS_WEBHOOK, ReceiveWebhook
-from payments_gateway.use_cases.record_fact_answer import record_fact_answer
 from payments_gateway.use_cases.record_payout_reading import EXECUTE_PAYOUT, POLL_PAYOUT
 from payments_gateway.use_cases.record_purchase_reading import POLL_PURCHASE
 from payments_gateway.use_cases.register_webhook import RegisterWebhook
-from payments_gateway.use_cases.remember_user import remember_email, remember_user
 from payments_gateway.use_cases.repeat_money_fact import RepeatMoneyFact
-from payments_gateway.use_cases.request_checkout import (
-    CANCEL_PURCHASE,
-    CREATE_PURCHASE,
-    request_checkout,
-    request_checkout_cancellation,
-)
-from payments_gateway.use_cases.request_payout import CREATE_PAYOUT, request_payout
+from payments_gateway.use_cases.request_checkout import CANCEL_PURCHASE, CREATE_PURCHASE
+from payments_gateway.use_cases.request_payout import CREATE_PAYOUT
 from payments_gateway.use_cases.tell_money_fact import REPEAT_MONEY_FACT
 
 REGISTER_EVERY_SECONDS: Final = 2.0
@@ -126,44 +116,6 @@ def assemble(
     )
 
 
-def subscriptions(clock: Clock) -> Mapping[str, Handler[GatewayUnit]]:
-    """Say what is done about each event that the gateway listens to."""
-
-    def deposit_requested(unit: GatewayUnit, event: Event) -> None:
-        request_checkout(unit, inbound.DepositRequested.from_data(event.data), now=clock.now())
-
-    def deposit_cancel_requested(unit: GatewayUnit, event: Event) -> None:
-        request = inbound.DepositCancelRequested.from_data(event.data)
-        request_checkout_cancellation(unit, request, now=clock.now())
-
-    def withdrawal_requested(unit: GatewayUnit, event: Event) -> None:
-        request_payout(unit, inbound.WithdrawalRequested.from_data(event.data), now=clock.now())
-
-    def withdrawal_cancel_requested(unit: GatewayUnit, event: Event) -> None:
-        cancel_payout(
-            unit, inbound.WithdrawalCancelRequested.from_data(event.data), now=clock.now()
-        )
-
-    def money_fact_answered(unit: GatewayUnit, event: Event) -> None:
-        record_fact_answer(unit, inbound.MoneyFactAnswered.from_data(event.data), now=clock.now())
-
-    def user_registered(unit: GatewayUnit, event: Event) -> None:
-        remember_user(unit, inbound.UserRegistered.from_data(event.data))
-
-    def email_verified(unit: GatewayUnit, event: Event) -> None:
-        remember_email(unit, inbound.EmailVerified.from_data(event.data))
-
-    return {
-        inbound.UserRegistered.TYPE: user_registered,
-        inbound.EmailVerified.TYPE: email_verified,
-        inbound.DepositRequested.TYPE: deposit_requested,
-        inbound.DepositCancelRequested.TYPE: deposit_cancel_requested,
-        inbound.WithdrawalRequested.TYPE: withdrawal_requested,
-        inbound.WithdrawalCancelRequested.TYPE: withdrawal_cancel_requested,
-        inbound.MoneyFactAnswered.TYPE: money_fact_answered,
-    }
-
-
 def intent_handlers(gateway: Gateway) -> Mapping[str, IntentHandler[GatewayUnit, Any, Any]]:
     """Say how each kind of intent is performed."""
     provider, clock, policy = gateway.provider, gateway.clock, gateway.policy
@@ -207,11 +159,17 @@ def jobs(gateway: Gateway) -> Sequence[PeriodicJob]:
     )
 
 
-def worker_parts(gateway: Gateway, *, topology: Topology | None = None) -> WorkerParts[GatewayUnit]:
+def worker_parts(
+    gateway: Gateway,
+    *,
+    subscriptions: Mapping[str, Handler[GatewayUnit]],
+    topology: Topology | None = None,
+) -> WorkerParts[GatewayUnit]:
     """Put the worker's parts together.
 
     Args:
         gateway: The gateway.
+        subscriptions: From the consumer's door.
         topology: Queue names; the service's own if None.
     """
     return WorkerParts(
@@ -221,7 +179,7 @@ def worker_parts(gateway: Gateway, *, topology: Topology | None = None) -> Worke
         units=gateway.units,
         contracts=gateway.contracts,
         amqp_url=gateway.settings.amqp_url,
-        subscriptions=subscriptions(gateway.clock),
+        subscriptions=subscriptions,
         intents=intent_handlers(gateway),
         jobs=jobs(gateway),
         host=gateway.settings.worker_host,

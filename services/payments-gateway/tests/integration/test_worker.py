@@ -17,6 +17,7 @@ from octoco.testing import eventually
 from octoco.worker import Worker
 from payments_gateway.bootstrap import Gateway, assemble, worker_parts
 from payments_gateway.config import Settings
+from payments_gateway.entrypoints.consumer import subscriptions
 from payments_gateway.entrypoints.http import make_app
 
 from .conftest import QUICK
@@ -105,7 +106,7 @@ def gateway_at_work(
         "127.0.0.1", web_port, make_app(gateway, token_keys=token_keys), threaded=True
     )
     stop = threading.Event()
-    worker = Worker(worker_parts(gateway, topology=topology))
+    worker = Worker(worker_parts(gateway, subscriptions=subscriptions(gateway), topology=topology))
     threads = [
         threading.Thread(target=server.serve_forever, daemon=True),
         threading.Thread(target=worker.run, args=(stop,), daemon=True),

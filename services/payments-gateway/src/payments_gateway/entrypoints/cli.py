@@ -13,6 +13,7 @@ from octoco.worker import run_worker
 from payments_gateway import config
 from payments_gateway.bootstrap import Gateway, assemble, worker_parts
 from payments_gateway.domain.cases import Case
+from payments_gateway.entrypoints.consumer import subscriptions
 from payments_gateway.entrypoints.http import openapi
 
 MIGRATIONS: Final = Path(__file__).parents[3] / "migrations"
@@ -22,12 +23,17 @@ def _gateway() -> Gateway:
     return assemble(read_settings_or_exit(config.read))
 
 
+def _run_worker() -> None:
+    gateway = _gateway()
+    run_worker(worker_parts(gateway, subscriptions=subscriptions(gateway)))
+
+
 main: Final[click.Group] = service_commands(
     service="payments-gateway",
     summary="Everything about Revio: purchases, payouts, webhooks, bank accounts.",
     web_application="payments_gateway.entrypoints.http:web()",
     check_settings=lambda: read_settings_or_exit(config.read),
-    run_worker=lambda: run_worker(worker_parts(_gateway())),
+    run_worker=_run_worker,
     openapi=openapi,
     migrations=MIGRATIONS,
 )
