@@ -21,7 +21,8 @@ from octoco.messaging.consumer import Consumer
 from octoco.messaging.contracts import Contracts
 from octoco.messaging.deliveries import Delivery, Verdict
 from octoco.messaging.handling import EventHandling
-from octoco.messaging.publisher import ConfirmedPublisher, Fate
+from octoco.messaging.ports import Fate
+from octoco.messaging.publisher import ConfirmedPublisher
 from octoco.messaging.topology import Topology
 from octoco.messaging.wire import to_properties
 from octoco.testing import eventually

@@ -17,10 +17,12 @@ from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.errors import Refusal, TooEarly
 from octoco.events import Event
 from octoco.messaging.contracts import Contracts
-from octoco.messaging.publisher import ConfirmedPublisher, Fate, _Batch
+from octoco.messaging.ports import Fate
+from octoco.messaging.publisher import ConfirmedPublisher, _Batch
 from octoco.messaging.topology import Topology
 from octoco.messaging.wire import from_properties, to_properties
 from octoco.outbox.relay import Relay
+from octoco.outbox.store import PostgresOutboxStore
 from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
 from octoco.worker import Worker, WorkerParts
@@ -132,13 +134,12 @@ def test_messages_of_one_aggregate_reach_the_broker_in_order(
     topology = topology_of("probe")
     announce(units, *(Happened(f"aggregate {n % 3}", n) for n in range(30)))
     publisher = ConfirmedPublisher(url=amqp_url, exchange=topology.exchange_name)
-    relay = Relay(url=schema.service_url, service="probe", publisher=publisher)
-    outbox = psycopg2.connect(schema.service_url)
-    outbox.autocommit = True
+    outbox = PostgresOutboxStore(url=schema.service_url, service="probe")
+    relay = Relay(outbox, publisher)
     with contextlib.closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
         channel = connection.channel()
         topology.declare(channel, [EVENT_TYPE])
-        while relay.relay_once(outbox):
+        while relay.relay_once():
             continue
         arrived = []
         while (found := channel.basic_get(topology.queue, auto_ack=True))[0] is not None:
@@ -150,18 +151,13 @@ def test_messages_of_one_aggregate_reach_the_broker_in_order(
         assert numbers == list(range(aggregate, 30, 3))
 
 
-def test_only_one_connection_leads_the_relay(schema: ProvisionedSchema, amqp_url: str) -> None:
-    relay = Relay(
-        url=schema.service_url,
-        service="probe",
-        publisher=ConfirmedPublisher(url=amqp_url, exchange="none"),
-    )
-    first, second = (psycopg2.connect(schema.service_url) for _ in range(2))
-    first.autocommit = second.autocommit = True
-    assert relay._take_lead(first)
-    assert not relay._take_lead(second)
+def test_only_one_connection_leads_the_relay(schema: ProvisionedSchema) -> None:
+    first, second = (PostgresOutboxStore(url=schema.service_url, service="probe") for _ in range(2))
+    assert first.lead()
+    assert not second.lead()
+    assert first.lead(), "it still does"
     first.close()
-    eventually(lambda: relay._take_lead(second), what="the second leads")
+    eventually(second.lead, what="the second leads")
     second.close()
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from octoco.errors import Refusal
 from octoco.events import Event
 from octoco.ids import new_id
-from octoco.messaging.publisher import ConfirmedPublisher, Fate
+from octoco.messaging.ports import Fate
+from octoco.messaging.publisher import ConfirmedPublisher
 from octoco.messaging.topology import Topology
 from octoco.testing import eventually
 from octoco.testing.seeds import examples

@@ -11,7 +11,8 @@ import pika
 from octoco.clock import FixedClock, SystemClock
 from octoco.events import Event
 from octoco.ids import new_id
-from octoco.messaging.publisher import ConfirmedPublisher, Fate
+from octoco.messaging.ports import Fate
+from octoco.messaging.publisher import ConfirmedPublisher
 from octoco.messaging.topology import Topology
 from octoco.testing import eventually
 from octoco.worker import Worker

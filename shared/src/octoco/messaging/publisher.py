@@ -1,38 +1,26 @@
 """Publishing with pipelined confirms: many messages in flight, each one's fate known."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
 import pika
 import pika.exceptions
 
-from octoco.errors import Unavailable
 from octoco.events import Event
+from octoco.messaging.ports import BrokerUnavailable, Fate, always
 from octoco.messaging.wire import to_properties
 
 CONNECT_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 5.0
-
-
-class BrokerUnavailable(Unavailable):
-    """RabbitMQ is away, or has not answered in time; what was sent may or may not be there."""
-
-    code = "broker_unavailable"
-
-
-class Fate(StrEnum):
-    """What became of a published message."""
-
-    CONFIRMED = "confirmed"
-    RETURNED = "returned"  # no queue took it
-    REFUSED = "refused"  # the broker could not store it
+ANSWER_SECONDS: Final = 30.0
+ASK_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -51,7 +39,7 @@ class _Batch:
 
 
 class ConfirmedPublisher:
-    """Publishes batches persistent and mandatory; one at a time, from one thread at a time.
+    """See `octoco.messaging.ports.Publisher`.
 
     The broker answers a message that no queue takes with a return first and a confirm after it,
     so a fate is final with its confirm.
@@ -66,22 +54,16 @@ class ConfirmedPublisher:
         self._exchange = exchange
         self._link: _Link | None = None
 
-    def publish(self, events: Sequence[Event], *, timeout_seconds: float = 30.0) -> list[Fate]:
-        """Publish all events, all in flight at once, and wait until each one's fate is known.
-
-        Returns:
-            A fate for each event, in their order.
-
-        Raises:
-            BrokerUnavailable: the connection is away or broke; nothing is known of the events.
-        """
+    def publish(
+        self, events: Sequence[Event], *, may_wait: Callable[[], bool] = always
+    ) -> list[Fate]:
         if not events:
             return []
         if self._link is None or not self._link.is_usable:
             self.close()
             self._link = _Link(self._parameters, self._exchange)
         try:
-            return self._link.publish(events, timeout_seconds=timeout_seconds)
+            return self._link.publish(events, may_wait)
         except BrokerUnavailable:
             self.close()
             raise
@@ -122,12 +104,16 @@ class _Link:
     def is_usable(self) -> bool:
         return self._thread.is_alive() and bool(self._connection.is_open)
 
-    def publish(self, events: Sequence[Event], *, timeout_seconds: float) -> list[Fate]:
+    def publish(self, events: Sequence[Event], may_wait: Callable[[], bool]) -> list[Fate]:
         batch = _Batch(events, Future())
+        deadline = time.monotonic() + ANSWER_SECONDS
         try:
             self._ready.result(CONNECT_SECONDS)
             self._connection.ioloop.add_callback_threadsafe(partial(self._send, batch))
-            return batch.done.result(timeout_seconds)
+            while time.monotonic() < deadline and may_wait():
+                with suppress(FutureTimeout):
+                    return batch.done.result(ASK_SECONDS)
+            raise BrokerUnavailable("RabbitMQ has not answered in time.")
         except FutureTimeout as error:
             raise BrokerUnavailable("RabbitMQ has not answered in time.") from error
         except pika.exceptions.AMQPError as error:
