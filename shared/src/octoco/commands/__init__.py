@@ -1,0 +1,1 @@
+"""The commands that every service's operators have, beside those that start its processes."""
