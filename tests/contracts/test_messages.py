@@ -105,7 +105,9 @@ def test_a_listener_reads_every_body_that_the_schema_lets_through(
     @settings(max_examples=25)
     @given(bodies(event_type))
     def check(body: dict[str, Any]) -> None:
-        CONTRACTS.check(event_type, body)
-        INBOUND[service, event_type].from_data({**body, "newer_field": 1})
+        CONTRACTS.check_outbound(event_type, body)
+        newer = {**body, "newer_field": {"deep": 1}}
+        CONTRACTS.check_inbound(event_type, newer)
+        INBOUND[service, event_type].from_data(newer)
 
     check()

@@ -1,5 +1,6 @@
 """A small service of its own: the shared tables and one table for effects."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,13 @@ from octoco.messaging.contracts import Contracts
 from octoco.testing.provisions import ProvisionedSchema
 
 EVENT_TYPE = "probe.thing.happened.v1"
-SCHEMA = '{"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}'
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "required": ["n"],
+        "properties": {"n": {"type": "integer"}, "thing": {"type": "string"}},
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ SAYS = {
 
 @pytest.mark.parametrize("template", list(Template))
 def test_every_mail_has_its_event_and_says_what_happened(template: Template) -> None:
-    Contracts().check(EVENTS[template].type, EVENTS[template].data)
+    Contracts().check_outbound(EVENTS[template].type, EVENTS[template].data)
     world = World()
     world.handle(registered())
     world.handle(EVENTS[template])

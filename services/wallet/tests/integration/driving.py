@@ -48,7 +48,7 @@ class Driver:
 
     def deliver(self, event_type: str, **data: Any) -> None:
         """Check an event against its contract and handle it in a unit of its own."""
-        self.wallet.contracts.check(event_type, data)
+        self.wallet.contracts.check_outbound(event_type, data)
         event = event_of(event_type, data)
         self.wallet.units.run(lambda unit: self._handlers[event_type](unit, event))
 

@@ -180,7 +180,7 @@ def test_each_currency_is_a_world_of_its_own(
         assert alone["balances"] == [
             one for one in balances["balances"] if one["currency"] == currency
         ]
-    driver.wallet.contracts.check(
+    driver.wallet.contracts.check_outbound(
         "wallet.deposit.completed.v1",
         driver.scalar(
             "SELECT data FROM outbox WHERE event_type = 'wallet.deposit.completed.v1' LIMIT 1"
@@ -320,5 +320,5 @@ def test_balances_beyond_any_one_amount_are_read_shown_and_announced(
         id=last.id,
     )
     assert announced["available"] == sum_of_all
-    wallet.contracts.check("wallet.deposit.completed.v1", announced)
+    wallet.contracts.check_outbound("wallet.deposit.completed.v1", announced)
     wallet.database.dispose()

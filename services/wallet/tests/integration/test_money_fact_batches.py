@@ -184,7 +184,7 @@ class World:
             "fee_amount": fact.fee,
             when: "2026-11-22T12:00:00Z",
         }
-        self.wallet.contracts.check(event_type, data)
+        self.wallet.contracts.check_outbound(event_type, data)
         return event_of(event_type, data)
 
 

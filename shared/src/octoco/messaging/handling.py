@@ -167,7 +167,7 @@ class EventHandling(Generic[U]):
     def _read(self, delivery: Delivery) -> Event | Verdict:
         try:
             event = from_properties(delivery.properties, delivery.body)
-            self._contracts.check(event.type, event.data)
+            self._contracts.check_inbound(event.type, event.data)
         except (MalformedMessage, ContractViolation) as error:
             return self._dead(str(error))
         if event.type not in self._subscriptions:

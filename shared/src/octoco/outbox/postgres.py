@@ -64,17 +64,31 @@ class OutboxRows:
             ContractViolation: the body does not fit the type's JSON Schema.
         """
         data = message.to_data()
-        self._contracts.check(message.TYPE, data)
+        self._contracts.check_outbound(message.TYPE, data)
         context = context or current_context()
+        message_id = new_id("msg")
+        traceparent = hand_on(
+            f"create {message.TYPE}",
+            context=context,
+            attributes={
+                "messaging.system": "rabbitmq",
+                "messaging.operation.name": "create",
+                "messaging.operation.type": "create",
+                "messaging.rabbitmq.destination.routing_key": message.TYPE,
+                "messaging.message.id": message_id,
+                "messaging.message.conversation_id": context.correlation_id,
+                "octoco.aggregate_id": message.aggregate_id,
+            },
+        )
         return {
-            "message_id": new_id("msg"),
+            "message_id": message_id,
             "event_type": message.TYPE,
             "aggregate_id": message.aggregate_id,
             "occurred_at": self._clock.now().isoformat(),
             "data": data,
             "correlation_id": context.correlation_id,
             "causation_id": context.causation_id,
-            "traceparent": context.traceparent,
+            "traceparent": traceparent,
         }
 
 
