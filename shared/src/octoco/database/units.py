@@ -12,6 +12,7 @@ from octoco.inbox.postgres import PostgresInbox
 from octoco.intents.postgres import PostgresIntents
 from octoco.messaging.contracts import Contracts
 from octoco.outbox.postgres import PostgresOutbox
+from octoco.spans import are_recorded, ended_at_commit
 
 T = TypeVar("T")
 U_co = TypeVar("U_co", covariant=True)
@@ -62,12 +63,23 @@ class PostgresUnitsOfWork(Generic[U_co]):
         self._after_commit = after_commit
 
     def run(self, work: Callable[[U_co], T], *, contended_on: str | None = None) -> T:
-        result = self._database.run(
-            lambda connection: work(self._open_unit(connection)), contended_on=contended_on
-        )
+        if not are_recorded():
+            result = self._run(work, contended_on=contended_on, begin=lambda: None)
+        else:
+            with ended_at_commit() as stored:
+                result = self._run(work, contended_on=contended_on, begin=stored.clear)
         if self._after_commit is not None:
             self._after_commit()
         return result
+
+    def _run(
+        self, work: Callable[[U_co], T], *, contended_on: str | None, begin: Callable[[], None]
+    ) -> T:
+        def attempt(connection: sqlalchemy.Connection) -> T:
+            begin()
+            return work(self._open_unit(connection))
+
+        return self._database.run(attempt, contended_on=contended_on)
 
     def read(self, work: Callable[[U_co], T]) -> T:
         return self._database.read(lambda connection: work(self._open_unit(connection)))

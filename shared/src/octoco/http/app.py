@@ -3,8 +3,9 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -15,13 +16,14 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 from werkzeug.wsgi import get_input_stream
 
-from octoco.context import WorkContext, new_traceparent, work_context
+from octoco.context import WorkContext, read_traceparent, work_context
 from octoco.database import Database
 from octoco.errors import Refusal, Unavailable
 from octoco.http.authentication import TokenKeys, install_authentication
 from octoco.http.problems import CONTENT_TYPE, Problem, install_problems
 from octoco.http.schemas import ProblemSchema
 from octoco.ids import new_id
+from octoco.spans import Kind, Span, span
 from octoco.telemetry.health import readiness_body
 from octoco.telemetry.metrics import HTTP_SECONDS, exposition
 
@@ -32,8 +34,9 @@ _DISCARD_BYTES: Final = 64 * 1024
 # Python refuses to read integers beyond a few thousand digits, and not as malformed JSON.
 _ENDLESS_NUMBER: Final = re.compile(rb"(?:^|[:\[,\s])-?[0-9]{4000}")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PROBES: Final = ("/health/", "/metrics")
+# A client may make up others, and what spans are named by is a short list.
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class HttpParts:
         blueprints: Its routes.
         refusal_status: HTTP status of each of its refusals.
         raw_body_paths: Paths that take a body of any content type and read it themselves.
+        callback_paths: Paths that third parties call. A trace begins there, whatever they send:
+            theirs may well not be recorded, and is none of ours.
     """
 
     service: str
@@ -57,6 +62,7 @@ class HttpParts:
     blueprints: Sequence[Blueprint]
     refusal_status: Mapping[type[Refusal], int] = field(default_factory=dict)
     raw_body_paths: frozenset[str] = frozenset()
+    callback_paths: frozenset[str] = frozenset()
 
 
 class EntityIdConverter(BaseConverter):
@@ -141,13 +147,8 @@ def _install_frame(app: Flask, parts: HttpParts) -> None:
         g.began = time.perf_counter()
         given = request.headers.get("X-Request-Id", "")
         g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id("req")
-        trace = request.headers.get("traceparent", "")
-        context = WorkContext(
-            correlation_id=g.request_id,
-            traceparent=trace if _TRACEPARENT.fullmatch(trace) else new_traceparent(),
-        )
-        g.frame = work_context(context)
-        g.frame.__enter__()
+        g.frame = _step(g.request_id, parts)
+        g.span = g.frame.__enter__()
         _check_content_type(parts.raw_body_paths)
         _check_numbers()
 
@@ -157,7 +158,7 @@ def _install_frame(app: Flask, parts: HttpParts) -> None:
         response.headers["X-Request-Id"] = g.get("request_id", "")
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
-        if not request.path.startswith(_PROBES):
+        if not _is_probe():
             _observe(log, response)
         return response
 
@@ -166,6 +167,35 @@ def _install_frame(app: Flask, parts: HttpParts) -> None:
         frame = g.pop("frame", None)
         if frame is not None:
             frame.__exit__(None, None, None)
+
+
+def _step(request_id: str, parts: HttpParts) -> AbstractContextManager[Any]:
+    given = None
+    if request.path not in parts.callback_paths:
+        given = read_traceparent(request.headers.get("traceparent"))
+    context = WorkContext(correlation_id=request_id, traceparent=given)
+    if _is_probe():
+        return work_context(context)
+    route = _route()
+    method = request.method if request.method in _METHODS else "HTTP"
+    return span(
+        f"{method} {route}",
+        kind=Kind.SERVER,
+        context=context,
+        attributes={
+            "http.request.method": method,
+            "http.route": route,
+            "octoco.correlation_id": request_id,
+        },
+    )
+
+
+def _is_probe() -> bool:
+    return request.path.startswith(_PROBES)
+
+
+def _route() -> str:
+    return request.url_rule.rule if request.url_rule else "unmatched"
 
 
 def _check_content_type(raw_body_paths: frozenset[str]) -> None:
@@ -198,11 +228,12 @@ def _check_numbers() -> None:
 
 def _observe(log: Any, response: Response) -> None:
     seconds = time.perf_counter() - g.get("began", time.perf_counter())
-    route = request.url_rule.rule if request.url_rule else "unmatched"
+    route = _route()
     HTTP_SECONDS.labels(method=request.method, route=route, status=response.status_code).observe(
         seconds
     )
     user = g.get("octoco_user")
+    _note(response.status_code)
     log.info(
         "request",
         method=request.method,
@@ -212,6 +243,14 @@ def _observe(log: Any, response: Response) -> None:
         request_id=g.get("request_id"),
         user_id=user.user_id if user else None,
     )
+
+
+def _note(status: int) -> None:
+    step: Span | None = g.get("span")
+    if step is not None:
+        step.note({"http.response.status_code": status})
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            step.fail(str(status))
 
 
 def _install_health(app: Flask, database: Database) -> None:

@@ -10,6 +10,7 @@ from octoco.context import WorkContext, current_context
 from octoco.events import OutboundMessage
 from octoco.ids import new_id
 from octoco.messaging.contracts import Contracts
+from octoco.spans import hand_on
 
 _INSERT = sqlalchemy.text(
     """

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from octoco.context import entered_context
+from octoco.context import entered_context, span_id_of, trace_id_of
 
 MASK: Final = "[masked]"
 _SECRET_WORDS: Final = (
@@ -76,7 +76,9 @@ def _add_work_ids(
     event.setdefault("correlation_id", context.correlation_id)
     if context.causation_id:
         event.setdefault("causation_id", context.causation_id)
-    event.setdefault("trace_id", context.traceparent.split("-")[1])
+    if context.traceparent is not None:
+        event.setdefault("trace_id", trace_id_of(context.traceparent))
+        event.setdefault("span_id", span_id_of(context.traceparent))
     return event
 
 

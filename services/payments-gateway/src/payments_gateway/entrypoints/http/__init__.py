@@ -40,6 +40,7 @@ def make_app(gateway: Gateway, *, token_keys: TokenKeys) -> Flask:
             blueprints=(bank_accounts.blueprint(gateway), webhooks.blueprint(gateway)),
             refusal_status=REFUSAL_STATUS,
             raw_body_paths=frozenset({webhooks.PATH}),
+            callback_paths=frozenset({webhooks.PATH}),
         )
     )
 
