@@ -3,38 +3,56 @@
 import random
 import threading
 from collections.abc import Mapping
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from octoco.clock import Clock
-from octoco.context import work_context
 from octoco.errors import NotTried, OctocoError, Unavailable
 from octoco.intents.intent import Again, Done, Intent, IntentHandler
-from octoco.intents.leases import IntentLeases, LeasedIntent
+from octoco.intents.leases import CallFate, IntentLeases, LeasedIntent
+from octoco.intents.renewal import LeaseRenewal, Moment
 from octoco.ports import UnitsOfWork
+from octoco.spans import Kind, Span, span
 from octoco.telemetry.metrics import INTENTS_PERFORMED
 
 U = TypeVar("U")
 
-LEASE_SECONDS: Final = 60
+LEASE_SECONDS: Final = 60.0
+CALL_SECONDS_MAX: Final = 600.0
 IDLE_SECONDS: Final = 0.5
+REASON_CHARACTERS_MAX: Final = 500
 
 
 class _LeaseLost(OctocoError):
     """Another executor has taken the intent over; what was learnt here is not recorded."""
 
 
+@dataclass(slots=True)
+class _Try:
+    """One performance of an intent, and what is known about its call so far."""
+
+    leased: LeasedIntent
+    since: Moment
+    fate: CallFate = CallFate.NOT_MADE
+
+
 class Executor(Generic[U]):
-    """Performs due intents in a number of threads until it is stopped.
+    """Performs due intents until it is stopped, each kind in threads of its own.
+
+    A kind whose other side is slow or dead keeps its own threads busy and nobody else's.
 
     Args:
         leases: Where the intents are.
         units: The service's units of work.
         handlers: One for each kind.
-        clock: Decides what is due.
-        threads: Calls in flight at once.
+        threads_per_kind: Calls of one kind in flight at once.
+        lease_seconds: How long after an executor died its intents are taken over. A lease is
+            renewed while the call runs.
+        call_seconds_max: A call that takes longer counts as hung and is overtaken; well above
+            what any handler's own time limits come to.
     """
 
     def __init__(
@@ -43,14 +61,20 @@ class Executor(Generic[U]):
         leases: IntentLeases[U],
         units: UnitsOfWork[U],
         handlers: Mapping[str, IntentHandler[U, Any, Any]],
-        clock: Clock,
-        threads: int = 4,
+        threads_per_kind: int = 4,
+        lease_seconds: float = LEASE_SECONDS,
+        call_seconds_max: float = CALL_SECONDS_MAX,
     ) -> None:
         self._leases = leases
         self._units = units
         self._handlers = handlers
-        self._clock = clock
-        self._threads = threads
+        self._threads_per_kind = threads_per_kind
+        self._lease_seconds = lease_seconds
+        self._renewal = LeaseRenewal(
+            leases, lease_seconds=lease_seconds, call_seconds_max=call_seconds_max
+        )
+        self._lock = threading.Lock()
+        self._places = dict.fromkeys(handlers, threads_per_kind)
         self._wake = threading.Event()
         self._log = structlog.get_logger("octoco.intents")
 
@@ -59,21 +83,35 @@ class Executor(Generic[U]):
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; calls in flight are finished first."""
+        """Work until `stop` is set; calls in flight are finished first, their leases renewed."""
         if not self._handlers:
             stop.wait()
             return
-        workers = [
-            threading.Thread(target=self._loop, args=(stop,), name=f"executor-{number}")
-            for number in range(self._threads)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        all_ended = threading.Event()
+        renewing = threading.Thread(
+            target=self._renewal.run, args=(all_ended,), name="executor-leases"
+        )
+        renewing.start()
+        try:
+            with ExitStack() as pools:
+                by_kind = {
+                    kind: pools.enter_context(
+                        ThreadPoolExecutor(self._threads_per_kind, thread_name_prefix=kind)
+                    )
+                    for kind in self._handlers
+                }
+                while not stop.is_set():
+                    if not self._hand_out(by_kind):
+                        self._wake.wait(IDLE_SECONDS)
+                        self._wake.clear()
+        finally:
+            all_ended.set()
+            renewing.join()
 
     def perform_next(self) -> bool:
-        """Perform one due intent, if there is one.
+        """Perform the one intent that has been due for longest, if there is one.
+
+        Its lease is not renewed: that is `run`'s to do.
 
         Returns:
             True if there was one, whatever became of it.
@@ -81,69 +119,122 @@ class Executor(Generic[U]):
         Raises:
             Unavailable: the database is away.
         """
-        leased = self._leases.lease_next(
-            kinds=self._handlers, now=self._clock.now(), lease_seconds=LEASE_SECONDS
+        since = Moment.now()
+        due = self._leases.lease_due(
+            places=dict.fromkeys(self._handlers, 1), most=1, lease_seconds=self._lease_seconds
         )
-        if leased is None:
+        for leased in due:
+            self._perform(leased, since=since)
+        return bool(due)
+
+    def _hand_out(self, pools: Mapping[str, ThreadPoolExecutor]) -> bool:
+        with self._lock:
+            free = {kind: places for kind, places in self._places.items() if places > 0}
+        if not free:
             return False
-        with work_context(leased.context):
-            self._perform(leased)
-        return True
-
-    def _loop(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                if self.perform_next():
-                    continue
-            except Unavailable as error:
-                self._log.warning("intents_wait_for_database", error=str(error))
-            except Exception:  # noqa: BLE001 - a thread that ends here would be missed by nobody
-                self._log.exception("executor_failed")
-            self._wake.wait(IDLE_SECONDS)
-            self._wake.clear()
-
-    def _perform(self, leased: LeasedIntent) -> None:
-        intent = leased.intent
-        log = self._log.bind(kind=intent.kind, subject_id=intent.subject_id, attempt=intent.attempt)
+        since = Moment.now()
         try:
-            verdict = self._three_steps(leased)
-            outcome = "done" if isinstance(verdict, Done) else "again"
+            due = self._leases.lease_due(
+                places=free, most=sum(free.values()), lease_seconds=self._lease_seconds
+            )
+        except Unavailable as error:
+            self._log.warning("intents_wait_for_database", error=error.message)
+            return False
+        except Exception:  # noqa: BLE001 - a thread that ends here would be missed by nobody
+            self._log.exception("executor_failed")
+            return False
+        for leased in due:
+            kind = leased.intent.kind
+            with self._lock:
+                self._places[kind] -= 1
+            pools[kind].submit(self._perform_in_a_place, leased, since)
+        return bool(due)
+
+    def _perform_in_a_place(self, leased: LeasedIntent, since: Moment) -> None:
+        try:
+            with self._renewal.held(leased, since=since):
+                self._perform(leased, since=since)
+        except Exception:  # noqa: BLE001 - nobody looks at what a pool's thread ended with
+            self._log.exception("executor_failed")
+        finally:
+            with self._lock:
+                self._places[leased.intent.kind] += 1
+            self._wake.set()
+
+    def _perform(self, leased: LeasedIntent, *, since: Moment) -> None:
+        intent = leased.intent
+        attributes = {
+            "octoco.intent.kind": intent.kind,
+            "octoco.intent.subject_id": intent.subject_id,
+            "octoco.intent.attempt": intent.attempt,
+            "octoco.correlation_id": leased.context.correlation_id,
+        }
+        with span(
+            f"perform {intent.kind}",
+            kind=Kind.CONSUMER,
+            context=leased.context,
+            attributes=attributes,
+        ) as step:
+            outcome = self._outcome_of(_Try(leased, since), step)
+            INTENTS_PERFORMED.labels(kind=intent.kind, outcome=outcome).inc()
+            step.note({"octoco.outcome": outcome})
+            self._log.info(
+                "intent_performed",
+                kind=intent.kind,
+                subject_id=intent.subject_id,
+                attempt=intent.attempt,
+                outcome=outcome,
+            )
+
+    def _outcome_of(self, this: _Try, step: Span) -> str:
+        intent = this.leased.intent
+        try:
+            verdict = self._three_steps(this)
+            return "done" if isinstance(verdict, Done) else "again"
         except _LeaseLost:
-            outcome = "lease_lost"
+            return "lease_lost"
         except NotTried as error:
-            outcome = "not_tried"
             # Spread, so that what waited does not all come back in one moment.
             seconds = error.retry_after_seconds * random.uniform(1.0, 1.5)
             again = Again(reason=f"{error.code}: {error.message}", after_seconds=seconds)
-            self._postpone(leased, again, attempts=intent.attempt - 1)
+            self._postpone(this, again, attempts=intent.attempt - 1)
+            return "not_tried"
         except Unavailable as error:
-            outcome = "unavailable"
             again = Again(reason=f"{error.code}: {error.message}")
-            self._postpone(leased, again, attempts=intent.attempt)
+            self._postpone(this, again, attempts=intent.attempt)
+            return "unavailable"
         except Exception as error:
             # A bug must not lose the intent: it stays due on its schedule, and it rings.
-            outcome = "failed"
-            log.exception("intent_failed")
+            self._log.exception("intent_failed", kind=intent.kind, subject_id=intent.subject_id)
+            step.fail(type(error).__name__)
             again = Again(reason=f"bug: {type(error).__name__}")
-            self._postpone(leased, again, attempts=intent.attempt)
-        INTENTS_PERFORMED.labels(kind=intent.kind, outcome=outcome).inc()
-        log.info("intent_performed", outcome=outcome)
+            self._postpone(this, again, attempts=intent.attempt)
+            return "failed"
 
-    def _three_steps(self, leased: LeasedIntent) -> Done | Again:
+    def _three_steps(self, this: _Try) -> Done | Again:
+        leased = this.leased
         intent = leased.intent
         handler = self._handlers[intent.kind]
 
         def prepare(unit: U) -> Any:
-            self._fence(unit, leased)
+            if not self._leases.begin(unit, leased):
+                raise _LeaseLost(f"{intent.kind} {intent.subject_id}")
             prepared = handler.prepare(unit, intent)
             if prepared is None:
-                self._settle(unit, leased, Done())
+                self._leases.finish(unit, leased, fate=CallFate.NOT_MADE)
             return prepared
 
         prepared = self._units.run(prepare)
         if prepared is None:
             return Done()
-        answer = handler.call(prepared)
+        if not self._renewal.is_ours_still(leased, since=this.since):
+            raise _LeaseLost(f"{intent.kind} {intent.subject_id}")
+        this.fate = CallFate.UNANSWERED
+        try:
+            answer = handler.call(prepared)
+        except NotTried:
+            this.fate = CallFate.NOT_MADE
+            raise
 
         def record(unit: U) -> Done | Again:
             self._fence(unit, leased)
@@ -157,33 +248,37 @@ class Executor(Generic[U]):
         if not self._leases.still_ours(unit, leased):
             raise _LeaseLost(f"{leased.intent.kind} {leased.intent.subject_id}")
 
-    def _settle(
-        self, unit: U, leased: LeasedIntent, verdict: Done | Again, *, attempts: int | None = None
-    ) -> None:
-        intent = leased.intent
-        now = self._clock.now()
+    def _settle(self, unit: U, leased: LeasedIntent, verdict: Done | Again) -> None:
         if isinstance(verdict, Done):
-            self._leases.finish(unit, leased, now=now)
+            self._leases.finish(unit, leased, fate=CallFate.ANSWERED)
             return
         seconds = verdict.after_seconds
-        if seconds is None:
-            seconds = self._scheduled_seconds(intent)
-            attempts = intent.attempt if attempts is None else attempts
-        elif attempts is None:
-            # An answer with a time of its own is no failure: the next failure is the first one.
-            attempts = 0
         self._leases.reschedule(
             unit,
             leased,
-            due_at=now + timedelta(seconds=seconds),
-            attempts=attempts,
-            reason=verdict.reason[:500],
+            after_seconds=self._scheduled_seconds(leased.intent) if seconds is None else seconds,
+            # An answer with a time of its own is no failure: the next failure is the first one.
+            attempts=leased.intent.attempt if seconds is None else 0,
+            reason=verdict.reason[:REASON_CHARACTERS_MAX],
+            fate=CallFate.UNANSWERED if verdict.in_doubt else CallFate.ANSWERED,
         )
 
-    def _postpone(self, leased: LeasedIntent, again: Again, *, attempts: int) -> None:
+    def _postpone(self, this: _Try, again: Again, *, attempts: int) -> None:
+        leased = this.leased
+        seconds = again.after_seconds
+        if seconds is None:
+            seconds = self._scheduled_seconds(leased.intent)
+
         def work(unit: U) -> None:
             self._fence(unit, leased)
-            self._settle(unit, leased, again, attempts=attempts)
+            self._leases.reschedule(
+                unit,
+                leased,
+                after_seconds=seconds,
+                attempts=attempts,
+                reason=again.reason[:REASON_CHARACTERS_MAX],
+                fate=this.fate,
+            )
 
         try:
             self._units.run(work)

@@ -9,12 +9,13 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from octoco.context import WorkContext, context_of, work_context
+from octoco.context import context_of, work_context
 from octoco.errors import Refusal, TooEarly, Unavailable
 from octoco.events import Event
 from octoco.inbox.parked import ParkedEvents, ParkedStore
 from octoco.messaging.contracts import Contracts, ContractViolation
 from octoco.messaging.deliveries import Delivery, Verdict
+from octoco.messaging.steps import note_result, step_of_handling, steps_of_batch
 from octoco.messaging.topology import Topology
 from octoco.messaging.wire import MalformedMessage, from_properties
 from octoco.ports import MessagingUnit, UnitsOfWork
@@ -121,8 +122,9 @@ class EventHandling(Generic[U]):
             if isinstance(read, Verdict):
                 return read
             began = time.perf_counter()
-            with work_context(context_of(read)):
+            with step_of_handling(read) as step:
                 verdict = self._try(read, delivery, stop)
+                note_result(step, verdict.result)
             _measure(read, verdict, began)
         except Exception as error:  # noqa: BLE001 - a thread that ends would be missed by nobody
             self._log.exception("delivery_not_judged")
@@ -181,12 +183,13 @@ class EventHandling(Generic[U]):
         for one in read:
             if isinstance(one, Event):
                 events.setdefault(one.id, one)
-        # The messages of each event carry its own context; this one is the batch's.
-        with work_context(WorkContext()):
-            fresh = self._units.run(lambda unit: self._handle_batch(unit, event_type, events))
+        with steps_of_batch(event_type, events) as steps:
+            fresh = self._units.run(lambda unit: self._handle_batch(unit, event_type, steps))
         EVENT_BATCH_SIZE.labels(event_type=event_type).observe(len(deliveries))
         return [
-            self._handled(one, is_first=one.id in fresh and events[one.id] is one, began=began)
+            self._handled(
+                steps[one.id], is_first=one.id in fresh and events[one.id] is one, began=began
+            )
             if isinstance(one, Event)
             else one
             for one in read
