@@ -14,6 +14,7 @@ import click
 from octoco.config import read_settings_or_exit
 from octoco.database.migrate import migrate as migrate_schema
 from octoco.telemetry.logs import configure_logging
+from octoco.telemetry.traces import are_wanted, configure_traces
 
 
 def service_commands(
@@ -54,6 +55,7 @@ def service_commands(
             lambda env: (env.int("WEB_PORT"), env.int("WEB_WORKERS", 1), env.int("WEB_THREADS", 16))
         )
         check_settings()
+        read_settings_or_exit(lambda _: are_wanted(os.environ))
         environment = dict(os.environ)
         if int(environment.get("WEB_WORKERS", "1")) > 1:
             environment.setdefault("PROMETHEUS_MULTIPROC_DIR", _fresh_metrics_dir(service))
@@ -64,9 +66,11 @@ def service_commands(
     @group.command(help="Consume events, relay the outbox, perform intents, run jobs.")
     def worker() -> None:
         check_settings()
+        read_settings_or_exit(lambda _: are_wanted(os.environ))
         configure_logging(
             service=service, process="worker", level=os.environ.get("LOG_LEVEL", "info")
         )
+        configure_traces(service=service, process="worker")
         run_worker()
 
     @group.command(name="openapi", help="Print the OpenAPI document as JSON.")

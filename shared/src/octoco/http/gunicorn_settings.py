@@ -5,6 +5,8 @@ from typing import Any
 
 from prometheus_client import multiprocess
 
+from octoco.telemetry.traces import shut_down_traces
+
 bind = f"{os.environ.get('WEB_HOST', '127.0.0.1')}:{os.environ['WEB_PORT']}"
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS", "1"))
@@ -20,6 +22,11 @@ keepalive = 75
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """Send the spans that are not sent yet; runs in the worker, when its requests have ended."""
+    shut_down_traces()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -21,6 +21,7 @@ from octoco.http import HttpParts, create_app
 from octoco.http.app import openapi_document
 from octoco.http.authentication import TokenKeys
 from octoco.telemetry.logs import configure_logging
+from octoco.telemetry.traces import configure_traces
 
 
 class OwnKeys:
@@ -52,6 +53,7 @@ def web() -> Flask:
     """Build the application from the environment; gunicorn calls this."""
     settings = read_settings_or_exit(read)
     configure_logging(service=SERVICE, process="web", level=settings.log_level)
+    configure_traces(service=SERVICE, process="web")
     app = application(build(settings))
     # The API gateway writes X-Forwarded-For anew; only its own entry, the last, is believed.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1)  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ from octoco.http import HttpParts, create_app
 from octoco.http.app import openapi_document
 from octoco.http.authentication import JwksKeys, TokenKeys
 from octoco.telemetry.logs import configure_logging
+from octoco.telemetry.traces import configure_traces
 
 
 def application(service: Notifications, *, token_keys: TokenKeys | None = None) -> Flask:
@@ -33,6 +34,7 @@ def web() -> Flask:
     """Build the application from the environment; gunicorn calls this."""
     settings = read_settings_or_exit(read)
     configure_logging(service=SERVICE, process="web", level=settings.log_level)
+    configure_traces(service=SERVICE, process="web")
     return application(build(settings))
 
 

@@ -12,6 +12,7 @@ from octoco.errors import Refusal
 from octoco.http.app import HttpParts, create_app, openapi_document
 from octoco.http.authentication import JwksKeys, TokenKeys
 from octoco.telemetry.logs import configure_logging
+from octoco.telemetry.traces import configure_traces
 from payments_gateway import config
 from payments_gateway.bootstrap import Gateway, assemble
 from payments_gateway.domain import errors
@@ -51,6 +52,7 @@ def web() -> Flask:
     configure_logging(
         service="payments-gateway", process="web", level=os.environ.get("LOG_LEVEL", "info")
     )
+    configure_traces(service="payments-gateway", process="web")
     return make_app(assemble(settings), token_keys=JwksKeys(settings.jwks_url))
 
 

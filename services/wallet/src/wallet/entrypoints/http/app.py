@@ -11,6 +11,7 @@ from octoco.http import HttpParts, create_app
 from octoco.http.app import openapi_document
 from octoco.http.authentication import TokenKeys
 from octoco.telemetry.logs import configure_logging
+from octoco.telemetry.traces import configure_traces
 from wallet.bootstrap import SERVICE, Wallet, build
 from wallet.config import read
 from wallet.entrypoints.http.admin.adjustments import admin_adjustments
@@ -40,6 +41,7 @@ def web() -> Flask:
     """Build the application from the environment; gunicorn calls this."""
     settings = read_settings_or_exit(read)
     configure_logging(service=SERVICE, process="web", level=settings.log_level)
+    configure_traces(service=SERVICE, process="web")
     return application(build(settings))
 
 
