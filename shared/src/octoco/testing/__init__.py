@@ -5,8 +5,8 @@ from octoco.testing.fakes import (
     FakeInbox,
     FakeIntents,
     FakeOutbox,
-    FakeUnitsOfWork,
 )
+from octoco.testing.memory_units import FakeUnitsOfWork
 from octoco.testing.waiting import eventually
 
 __all__ = [

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
-from typing import Any
 
 from octoco.clock import Clock, SystemClock
 from octoco.context import WorkContext, current_context
@@ -37,7 +36,7 @@ class FakeOutbox(TransactionalStore):
         contracts: Contracts | None = None,
         clock: Clock | None = None,
         source: str = "test",
-        new_message_id: Callable[[], str] = partial(new_id, "msg"),
+        new_message_id: Callable[[], str] | None = None,
     ) -> None:
         self.messages: list[OutboundMessage] = []
         self.waiting: dict[int, StoredEvent] = {}
@@ -45,7 +44,7 @@ class FakeOutbox(TransactionalStore):
         self.clock: Clock = clock or SystemClock()
         self._contracts = contracts
         self._source = source
-        self._new_message_id = new_message_id
+        self._new_message_id = new_message_id or partial(new_id, "msg")
         self._places = itertools.count(1)
 
     def add(self, message: OutboundMessage) -> str:
@@ -203,9 +202,3 @@ class FakeIdempotencyKeys(TransactionalStore):
 @cache
 def _published_contracts() -> Contracts:
     return Contracts()
-
-
-def data_of(message: Any) -> Mapping[str, Any]:
-    """Return a message's body, for asserting on it."""
-    body: Mapping[str, Any] = message.to_data()
-    return body
