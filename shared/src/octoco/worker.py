@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
 
-from octoco.clock import Clock, SystemClock
+from octoco.context import WorkContext, work_context
 from octoco.database import Database, PostgresUnit
 from octoco.errors import Unavailable
 from octoco.inbox.parked import PostgresParkedStore
@@ -30,6 +30,7 @@ from octoco.outbox.store import PostgresOutboxStore
 from octoco.ports import UnitsOfWork
 from octoco.telemetry.health import health_application
 from octoco.telemetry.metrics import JOBS_RUN
+from octoco.telemetry.traces import shut_down_traces
 
 U = TypeVar("U", bound=PostgresUnit)
 
@@ -72,7 +73,6 @@ class WorkerParts(Generic[U]):
         host: Where health and metrics answer.
         port: Likewise; 0 picks a free one.
         topology: Queue names; the service's own if None.
-        clock: Decides what is due.
     """
 
     service: str
@@ -89,7 +89,6 @@ class WorkerParts(Generic[U]):
     host: str = "127.0.0.1"
     port: int = 0
     topology: Topology | None = None
-    clock: Clock = field(default_factory=SystemClock)
 
 
 class Worker(Generic[U]):
@@ -122,7 +121,6 @@ class Worker(Generic[U]):
             leases=PostgresIntentLeases(parts.database),
             units=parts.units,
             handlers=parts.intents,
-            clock=parts.clock,
         )
         self._bell = BellListener(url=parts.database_url, service=parts.service, on_ring=self._wake)
         self.failed = threading.Event()
@@ -181,7 +179,9 @@ class Worker(Generic[U]):
         def loop(stop: threading.Event) -> None:
             while not stop.is_set():
                 try:
-                    job.run()
+                    # What one run sets in motion belongs together; each of it begins a trace.
+                    with work_context(WorkContext()):
+                        job.run()
                     JOBS_RUN.labels(job=job.name, result="done").inc()
                 except Unavailable as error:
                     JOBS_RUN.labels(job=job.name, result="unavailable").inc()
@@ -216,5 +216,6 @@ def run_worker(parts: WorkerParts[U]) -> None:
         signal.signal(signal_number, lambda *_: stop.set())
     worker = Worker(parts)
     worker.run(stop)
+    shut_down_traces()
     # Threads that did not end in time must not keep the process: what they hold comes again.
     os._exit(1 if worker.failed.is_set() else 0)

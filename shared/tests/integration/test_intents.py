@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 import pytest
 
-from octoco.clock import FixedClock, SystemClock
+from octoco.clock import FixedClock
 from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.errors import NotTried, Unavailable
 from octoco.intents import Again, Done, Intent
@@ -54,10 +54,9 @@ def clock() -> FixedClock:
 def perform(database: Database, units: Units, clock: FixedClock) -> Callable[[Scripted], bool]:
     def once(handler: Scripted) -> bool:
         return Executor(
-            leases=PostgresIntentLeases(database),
+            leases=PostgresIntentLeases(database, clock=clock),
             units=units,
             handlers={"probe": handler},
-            clock=clock,
         ).perform_next()
 
     units.run(lambda unit: unit.intents.add(kind="probe", subject_id="one", due_at=NOON))
@@ -211,8 +210,7 @@ def test_an_executors_threads_outlive_whatever_the_database_says(
         leases=PostgresIntentLeases(database),
         units=units,
         handlers={"probe": handler},
-        clock=SystemClock(),
-        threads=2,
+        threads_per_kind=2,
     )
     _allow_writing(schema, allowed=False)
     stop = threading.Event()

@@ -96,5 +96,4 @@ def worker_parts(
         host=notifications.settings.worker_host,
         port=notifications.settings.worker_port,
         topology=topology,
-        clock=notifications.clock,
     )

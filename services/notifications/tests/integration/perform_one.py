@@ -15,6 +15,5 @@ executor: Executor[PostgresNotificationsUnit] = Executor(
     leases=PostgresIntentLeases(service.database),
     units=service.units,
     handlers={"send_email": service.send_email},
-    clock=service.clock,
 )
 executor.perform_next()

@@ -36,10 +36,9 @@ class Bench:
         self.clock = FixedClock(datetime.now(UTC))
         self.service = build(settings, clock=self.clock)
         self.executor: Executor[PostgresNotificationsUnit] = Executor(
-            leases=PostgresIntentLeases(self.service.database),
+            leases=PostgresIntentLeases(self.service.database, clock=self.clock),
             units=self.service.units,
             handlers={"send_email": self.service.send_email},
-            clock=self.clock,
         )
         self._handlers = subscriptions(self.service)
 

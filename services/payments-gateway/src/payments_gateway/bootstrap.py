@@ -185,7 +185,6 @@ def worker_parts(
         host=gateway.settings.worker_host,
         port=gateway.settings.worker_port,
         topology=topology,
-        clock=gateway.clock,
     )
 
 

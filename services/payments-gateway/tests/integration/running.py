@@ -48,7 +48,6 @@ class Running:
             leases=PostgresIntentLeases(gateway.database),
             units=gateway.units,
             handlers=intent_handlers(gateway),
-            clock=gateway.clock,
         )
         self._web = threading.Thread(target=self._server.serve_forever, name="web", daemon=True)
         self._executor = threading.Thread(

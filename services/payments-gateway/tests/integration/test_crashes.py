@@ -36,7 +36,7 @@ from payments_gateway.domain.policy import Policy
 policy = Policy(look_interval_min=timedelta(seconds=1))
 gateway = assemble(read_settings_or_exit(config.read), policy=policy)
 Executor(leases=PostgresIntentLeases(gateway.database), units=gateway.units,
-         handlers=intent_handlers(gateway), clock=gateway.clock).run(threading.Event())
+         handlers=intent_handlers(gateway)).run(threading.Event())
 """
 
 

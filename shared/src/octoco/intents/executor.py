@@ -15,7 +15,7 @@ from octoco.intents.intent import Again, Done, Intent, IntentHandler
 from octoco.intents.leases import CallFate, IntentLeases, LeasedIntent
 from octoco.intents.renewal import LeaseRenewal, Moment
 from octoco.ports import UnitsOfWork
-from octoco.spans import Kind, Span, span
+from octoco.spans import Attributes, Kind, Span, span
 from octoco.telemetry.metrics import INTENTS_PERFORMED
 
 U = TypeVar("U")
@@ -163,7 +163,7 @@ class Executor(Generic[U]):
 
     def _perform(self, leased: LeasedIntent, *, since: Moment) -> None:
         intent = leased.intent
-        attributes = {
+        attributes: Attributes = {
             "octoco.intent.kind": intent.kind,
             "octoco.intent.subject_id": intent.subject_id,
             "octoco.intent.attempt": intent.attempt,
@@ -203,7 +203,7 @@ class Executor(Generic[U]):
             again = Again(reason=f"{error.code}: {error.message}")
             self._postpone(this, again, attempts=intent.attempt)
             return "unavailable"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged and counted, and tried again
             # A bug must not lose the intent: it stays due on its schedule, and it rings.
             self._log.exception("intent_failed", kind=intent.kind, subject_id=intent.subject_id)
             step.fail(type(error).__name__)

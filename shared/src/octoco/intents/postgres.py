@@ -9,17 +9,20 @@ import sqlalchemy
 from octoco.clock import Clock
 from octoco.context import current_context
 
+# "At once" is at once for the database too, by whose clock intents are leased: a machine whose
+# clock is ahead of it would make them late.
 _INSERT = sqlalchemy.text(
     """
     INSERT INTO intents (kind, subject_id, data, due_at, correlation_id, causation_id, traceparent)
-    VALUES (:kind, :subject_id, CAST(:data AS jsonb), :due_at, :correlation_id, :causation_id,
+    VALUES (:kind, :subject_id, CAST(:data AS jsonb),
+            coalesce(:due_at, least(:now, clock_timestamp())), :correlation_id, :causation_id,
             :traceparent)
     ON CONFLICT (kind, subject_id) DO NOTHING
     """
 )
 _HURRY = sqlalchemy.text(
     """
-    UPDATE intents SET due_at = least(due_at, :now)
+    UPDATE intents SET due_at = least(due_at, :now, clock_timestamp())
     WHERE kind = :kind AND subject_id = :subject_id AND finished_at IS NULL
     """
 )
@@ -47,7 +50,8 @@ class PostgresIntents:
                 "kind": kind,
                 "subject_id": subject_id,
                 "data": json.dumps(dict(data or {})),
-                "due_at": due_at or self._clock.now(),
+                "due_at": due_at,
+                "now": self._clock.now(),
                 "correlation_id": context.correlation_id,
                 "causation_id": context.causation_id,
                 "traceparent": context.traceparent,

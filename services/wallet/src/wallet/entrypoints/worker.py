@@ -33,5 +33,4 @@ def worker_parts(
         host=wallet.settings.worker_host,
         port=wallet.settings.worker_port,
         topology=topology,
-        clock=wallet.clock,
     )
