@@ -30,9 +30,12 @@ CREATE TABLE checkouts (
     expires_at timestamptz,
     reason_code text,
     created_at timestamptz NOT NULL,
+    correlation_id text,
+    traceparent text,
     CHECK (status <> 'open' OR purchase_id IS NOT NULL)
 );
 COMMENT ON TABLE checkouts IS 'One row for each deposit that the wallet asked for.';
+COMMENT ON COLUMN checkouts.traceparent IS 'Of the work that asked: what moves it on continues it.';
 
 CREATE TABLE purchases (
     purchase_id text PRIMARY KEY,
@@ -79,6 +82,8 @@ CREATE TABLE payouts (
     settled_at timestamptz,
     reason_code text,
     created_at timestamptz NOT NULL,
+    correlation_id text,
+    traceparent text,
     CHECK (status NOT IN ('executing', 'accepted', 'succeeded') OR execution_begun_at IS NOT NULL),
     CHECK (status <> 'cancelled' OR execution_begun_at IS NULL)
 );

@@ -15,6 +15,7 @@ from notifications.domain.outcomes import Accepted, Outcome, RefusedForGood, Ref
 from notifications.use_cases.ports import RenderedMail
 from octoco.clock import Clock
 from octoco.errors import ConfigurationError
+from octoco.spans import Attributes, Kind, span
 
 # Together less than an intent's lease: nobody else may begin while this one still sends.
 BUDGET_SECONDS: Final = 40.0
@@ -90,6 +91,18 @@ class SmtpMailer:
         self._clock = clock
 
     def send(self, mail: RenderedMail) -> Outcome:
+        attributes: Attributes = {
+            "server.address": self._server.host,
+            "server.port": self._server.port,
+        }
+        with span("smtp send", kind=Kind.CLIENT, attributes=attributes) as step:
+            outcome = self._send(mail)
+            step.note({"octoco.outcome": type(outcome).__name__})
+            if not isinstance(outcome, Accepted):
+                step.fail(type(outcome).__name__)
+            return outcome
+
+    def _send(self, mail: RenderedMail) -> Outcome:
         deadline = time.monotonic() + BUDGET_SECONDS
         content = self._compose(mail)
         try:

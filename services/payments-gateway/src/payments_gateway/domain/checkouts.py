@@ -1,9 +1,10 @@
 """A checkout: one deposit's way through the provider, and the purchases made for it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from octoco.context import WorkContext
 from octoco.money import Money
 from octoco.transitions import TransitionTable
 from payments_gateway.domain.provider import PurchaseReading, PurchaseState
@@ -50,6 +51,8 @@ class Checkout:
         purchase_id: The purchase the user was sent to; None until one is known.
         cancel_requested_at: When the user asked to give up; None if they did not.
         expires_at: No payment may start after it, UTC; None until a purchase is known.
+        origin: The work that asked for it; whatever moves it on goes on with that. None if it is
+            not known.
     """
 
     transaction_id: str
@@ -61,6 +64,7 @@ class Checkout:
     cancel_requested_at: datetime | None = None
     expires_at: datetime | None = None
     reason_code: str | None = None
+    origin: WorkContext | None = field(default=None, compare=False)
 
     @property
     def awaits_purchase(self) -> bool:

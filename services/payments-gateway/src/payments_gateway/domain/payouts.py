@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from octoco.context import WorkContext
 from octoco.money import Money
 from octoco.transitions import TransitionTable
 from payments_gateway.domain.provider import Attempt, PayoutReading, PayoutState
@@ -63,6 +64,8 @@ class Payout:
             order is never given again and the withdrawal cannot be cancelled.
         execution_answer: What the provider said to the order, as evidence for a person.
         settled_at: When it came to its present end, UTC; None before.
+        origin: The work that asked for it; whatever moves it on goes on with that. None if it is
+            not known.
     """
 
     transaction_id: str
@@ -78,6 +81,7 @@ class Payout:
     execution_answer: str | None = None
     settled_at: datetime | None = None
     reason_code: str | None = None
+    origin: WorkContext | None = field(default=None, compare=False)
 
     @property
     def may_be_cancelled(self) -> bool:

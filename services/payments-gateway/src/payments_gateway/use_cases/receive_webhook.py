@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from octoco.clock import Clock
+from octoco.context import caused_by
 from octoco.errors import Unavailable
 from octoco.ids import new_id
 from octoco.ports import UnitsOfWork
@@ -90,7 +91,9 @@ class ReceiveWebhook:
                 unit.cases.open(Case(CaseKind.WEBHOOK_UNREADABLE, delivery.delivery_id, now))
                 unit.deliveries.finish(delivery.delivery_id, outcome="unreadable", at=now)
             else:
-                unit.intents.add(kind=PROCESS_WEBHOOK, subject_id=delivery.delivery_id)
+                # What comes of it names the delivery as its cause, for there is no message.
+                with caused_by(delivery.delivery_id):
+                    unit.intents.add(kind=PROCESS_WEBHOOK, subject_id=delivery.delivery_id)
             return "stored"
 
         return self._units.run(work)

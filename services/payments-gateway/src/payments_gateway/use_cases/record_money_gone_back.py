@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from octoco.money import Money
+from octoco.spans import continued
 from payments_gateway.domain.money_facts import chargeback_fact_key, refund_fact_key
 from payments_gateway.domain.provider import PurchaseReading
 from payments_gateway.domain.webhooks import WebhookSummary
@@ -56,17 +57,16 @@ def record_money_gone_back(
         return False
     purchase = unit.purchases.find(reading.purchase_id)
     assert purchase is not None
-    tell_money_fact(
-        unit,
-        _message(
-            summary,
-            fact_key=fact_key,
-            purchase_id=reading.purchase_id,
-            transaction_id=purchase.transaction_id,
-            now=now,
-        ),
+    message = _message(
+        summary,
+        fact_key=fact_key,
+        purchase_id=reading.purchase_id,
+        transaction_id=purchase.transaction_id,
         now=now,
     )
+    checkout = unit.checkouts.find(purchase.transaction_id) if purchase.transaction_id else None
+    with continued(checkout.origin if checkout else None, "record money gone back"):
+        tell_money_fact(unit, message, now=now)
     return True
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from octoco.money import Money
+from octoco.spans import continued
 from payments_gateway.domain.cases import Case, CaseKind
 from payments_gateway.domain.money_facts import payout_fact_key
 from payments_gateway.domain.payouts import (
@@ -32,7 +33,7 @@ _ON_THE_WAY: Final = frozenset({PayoutStatus.EXECUTING, PayoutStatus.ACCEPTED})
 _NOT_ORDERED: Final = frozenset({PayoutStatus.CREATED, PayoutStatus.CANCELLED})
 
 
-def record_payout_reading(  # noqa: PLR0911 - one return for each outcome
+def record_payout_reading(
     unit: Unit, reading: PayoutReading, *, ours: Merchant, policy: Policy, now: datetime
 ) -> str:
     """Move a withdrawal to where a reading of its payout shows it to be.
@@ -56,6 +57,13 @@ def record_payout_reading(  # noqa: PLR0911 - one return for each outcome
         return "not_our_merchant"
     transaction_id = unit.payouts.transaction_of(reading.payout_id)
     payout = unit.payouts.lock(transaction_id or reading.reference)
+    with continued(payout.origin if payout else None, "record payout reading"):
+        return _record(unit, payout, reading, policy=policy, now=now)
+
+
+def _record(
+    unit: Unit, payout: Payout | None, reading: PayoutReading, *, policy: Policy, now: datetime
+) -> str:
     if payout is not None and payout.payout_id is None:
         payout = adopt_payout(unit, payout, reading)
     if payout is None or payout.payout_id != reading.payout_id:

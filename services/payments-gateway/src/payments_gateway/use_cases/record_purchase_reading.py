@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from octoco.money import Money
+from octoco.spans import continued
 from payments_gateway.domain.cases import Case, CaseKind
 from payments_gateway.domain.checkouts import (
     CHECKOUT_MOVES,
@@ -76,7 +77,19 @@ def record_purchase_reading(
     known = unit.purchases.find(reading.purchase_id)
     transaction_id = reading.reference if known is None else known.transaction_id
     checkout = unit.checkouts.lock(transaction_id) if transaction_id else None
+    with continued(checkout.origin if checkout else None, "record purchase reading"):
+        return _record(unit, reading, checkout, ours=ours, policy=policy, now=now)
 
+
+def _record(
+    unit: Unit,
+    reading: PurchaseReading,
+    checkout: Checkout | None,
+    *,
+    ours: Merchant,
+    policy: Policy,
+    now: datetime,
+) -> str:
     difference = reading.merchant.difference_to(ours)
     if difference is not None:
         _open_case(unit, CaseKind.NOT_OUR_MERCHANT, reading, now, differs_in=difference)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from octoco.context import current_context
 from octoco.errors import TooEarly
 from payments_gateway.domain.checkouts import Checkout, CheckoutStatus
 from payments_gateway.messages.inbound import DepositCancelRequested, DepositRequested
@@ -34,6 +35,7 @@ def request_checkout(unit: Unit, request: DepositRequested, *, now: datetime) ->
         money=request.money,
         status=CheckoutStatus.REQUESTED,
         created_at=now,
+        origin=current_context(),
     )
     if unit.tombstones.holds(request.transaction_id):
         cancelled = checkout.moved_to(CheckoutStatus.CANCELLED, reason_code=CANCELLED_BY_USER)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+from octoco.context import current_context
 from octoco.errors import TooEarly
 from payments_gateway.domain.bank_accounts import BankAccount
 from payments_gateway.domain.payouts import Payout, PayoutStatus
@@ -33,6 +34,7 @@ def request_payout(unit: Unit, request: WithdrawalRequested, *, now: datetime) -
         money=request.money,
         status=PayoutStatus.REQUESTED,
         created_at=now,
+        origin=current_context(),
     )
     if unit.tombstones.holds(request.transaction_id):
         unit.payouts.insert(payout.settled_as(PayoutStatus.CANCELLED, at=now))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from octoco.money import Money
+from payments_gateway.adapters.postgres.origins import origin_of, origin_values
 from payments_gateway.adapters.postgres.statements import Statements
 from payments_gateway.domain.checkouts import Checkout, CheckoutStatus, Purchase
 from payments_gateway.domain.provider import PurchaseState
@@ -61,9 +62,11 @@ class PostgresPurchases:
 _SELECT_CHECKOUT = "SELECT * FROM checkouts WHERE transaction_id = :transaction_id"
 _INSERT_CHECKOUT = """
     INSERT INTO checkouts (transaction_id, user_id, amount, currency, status, purchase_id,
-                           cancel_requested_at, expires_at, reason_code, created_at)
+                           cancel_requested_at, expires_at, reason_code, created_at,
+                           correlation_id, traceparent)
     VALUES (:transaction_id, :user_id, :amount, :currency, :status, :purchase_id,
-            :cancel_requested_at, :expires_at, :reason_code, :created_at)
+            :cancel_requested_at, :expires_at, :reason_code, :created_at,
+            :correlation_id, :traceparent)
 """
 _UPDATE_CHECKOUT = """
     UPDATE checkouts SET status = :status, purchase_id = :purchase_id, expires_at = :expires_at,
@@ -95,6 +98,7 @@ def _checkout(row: Any) -> Checkout:
         cancel_requested_at=row.cancel_requested_at,
         expires_at=row.expires_at,
         reason_code=row.reason_code,
+        origin=origin_of(row),
     )
 
 
@@ -110,6 +114,7 @@ def _checkout_values(checkout: Checkout) -> dict[str, Any]:
         "expires_at": checkout.expires_at,
         "reason_code": checkout.reason_code,
         "created_at": checkout.created_at,
+        **origin_values(checkout.origin),
     }
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from octoco.money import Money
 from payments_gateway.adapters.encryption import Encryption
+from payments_gateway.adapters.postgres.origins import origin_of, origin_values
 from payments_gateway.adapters.postgres.statements import Statements
 from payments_gateway.domain.payouts import Payout, PayoutStatus
 
@@ -51,6 +52,7 @@ class PostgresPayouts:
             execution_answer=row.execution_answer,
             settled_at=row.settled_at,
             reason_code=row.reason_code,
+            origin=origin_of(row),
         )
 
     def _values(self, payout: Payout) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class PostgresPayouts:
             "settled_at": payout.settled_at,
             "reason_code": payout.reason_code,
             "created_at": payout.created_at,
+            **origin_values(payout.origin),
         }
 
 
@@ -77,10 +80,12 @@ _SELECT = "SELECT * FROM payouts WHERE transaction_id = :transaction_id"
 _INSERT = """
     INSERT INTO payouts (transaction_id, user_id, bank_account_id, amount, currency, status,
                          payout_id, execution_url_encrypted, float_confirmed_at,
-                         execution_begun_at, execution_answer, settled_at, reason_code, created_at)
+                         execution_begun_at, execution_answer, settled_at, reason_code, created_at,
+                         correlation_id, traceparent)
     VALUES (:transaction_id, :user_id, :bank_account_id, :amount, :currency, :status,
             :payout_id, :execution_url_encrypted, :float_confirmed_at,
-            :execution_begun_at, :execution_answer, :settled_at, :reason_code, :created_at)
+            :execution_begun_at, :execution_answer, :settled_at, :reason_code, :created_at,
+            :correlation_id, :traceparent)
 """
 _UPDATE = """
     UPDATE payouts SET status = :status, payout_id = :payout_id,

@@ -16,6 +16,7 @@ import tenacity
 from requests.auth import AuthBase
 
 from octoco.errors import NotTried, Unavailable
+from octoco.spans import Kind, Span, span
 from payments_gateway.adapters.metrics import (
     PROVIDER_CALLS,
     PROVIDER_CIRCUIT_OPEN,
@@ -109,6 +110,7 @@ class RevioTransport:
         self._base_url = base_url.rstrip("/") + "/"
         parts = urlsplit(self._base_url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._host = parts.hostname or ""
         self._key = _BearerKey(secret_key)
         self._threads = threading.local()
         self._breaker = CircuitBreaker(on_change=PROVIDER_CIRCUIT_OPEN.set)
@@ -141,11 +143,21 @@ class RevioTransport:
         if call.guarded and not self._breaker.allows():
             PROVIDER_CALLS.labels(operation=call.operation, outcome="circuit_open").inc()
             raise NotTried("The provider is not asked at the moment.", retry_after_seconds=15)
+        # The step stays here: the provider takes no traceparent, and is told none.
+        with span(
+            f"revio {call.operation}",
+            kind=Kind.CLIENT,
+            attributes={"http.request.method": call.method, "server.address": self._host},
+        ) as step:
+            return self._ask(call, step)
+
+    def _ask(self, call: Call, step: Span) -> Any:
         began = time.perf_counter()
         outcome = "bug"
         try:
             status, headers, body = self._send(call)
             outcome = _outcome(status)
+            step.note({"http.response.status_code": status})
         except requests.Timeout:
             outcome = "timeout"
         except requests.RequestException:
@@ -154,6 +166,7 @@ class RevioTransport:
             PROVIDER_CALLS.labels(operation=call.operation, outcome=outcome).inc()
             PROVIDER_SECONDS.labels(operation=call.operation).observe(time.perf_counter() - began)
             self._log.info("provider_call", operation=call.operation, outcome=outcome)
+            step.note({"octoco.outcome": outcome})
         if outcome in ("timeout", "connection_error"):
             # Without its cause: the library's message holds the path.
             self._breaker.failed()
