@@ -1,0 +1,74 @@
+"""After the last fault: wait until nothing moves any more, helping as an operator would."""
+
+import time
+from contextlib import closing
+from typing import Any
+
+import requests
+
+from octoco.messaging.topology import Topology
+
+from .faults import Faults
+from .ground import SERVICES, Ground
+from .nursery import topology_of
+
+STILL_LOOKS = 3
+LOOK_SECONDS = 0.5
+# What an operator pushes: the schedule is for a wallet that is away for long.
+_PUSH = """
+    UPDATE payments_gateway.intents SET due_at = clock_timestamp()
+    WHERE finished_at IS NULL AND kind = 'repeat_money_fact'
+      AND created_at < clock_timestamp() - interval '5 seconds'
+      AND due_at > clock_timestamp() + interval '1 second'
+"""
+_LEFT = """
+    SELECT 'outbox of the wallet', count(*) FROM wallet.outbox
+    UNION ALL SELECT 'outbox of the gateway', count(*) FROM payments_gateway.outbox
+    UNION ALL SELECT 'parked at the wallet', count(*) FROM wallet.parked_events
+    UNION ALL SELECT 'parked at the gateway', count(*) FROM payments_gateway.parked_events
+    UNION ALL SELECT 'money facts without an answer', count(*) FROM payments_gateway.money_facts
+        WHERE answered_at IS NULL
+    UNION ALL SELECT 'webhooks not looked into', count(*) FROM payments_gateway.webhook_deliveries
+        WHERE finished_at IS NULL
+    UNION ALL SELECT 'intents under way', count(*) FROM payments_gateway.intents
+        WHERE finished_at IS NULL AND kind NOT LIKE 'poll_%'
+"""
+
+
+def settle(ground: Ground, faults: Faults, *, within_seconds: float) -> dict[str, int]:
+    """Wait until nothing is left anywhere, several looks in a row.
+
+    Returns:
+        What is left when time is up; empty if nothing is.
+    """
+    deadline = time.monotonic() + within_seconds
+    still = 0
+    while True:
+        faults.dead_are_replayed()
+        ground.do(_PUSH)
+        requests.post(f"{ground.sandbox}/control/webhooks/hurry", json={}, timeout=10)
+        left = _left(ground)
+        still = 0 if left else still + 1
+        if still == STILL_LOOKS or time.monotonic() > deadline:
+            return left
+        time.sleep(LOOK_SECONDS)
+
+
+def _left(ground: Ground) -> dict[str, int]:
+    left = {what: int(count) for what, count in ground.rows(_LEFT)}
+    with closing(ground.rabbitmq.connect()) as connection:
+        channel = connection.channel()
+        for topology in map(topology_of, SERVICES):
+            for name in (topology.queue, *topology.retry_queues, topology.dead_queue):
+                left[name] = _depth(channel, name)
+        name = Topology("notifications").queue
+        left[name] = _depth(channel, name)
+    pending = requests.get(
+        f"{ground.sandbox}/control/deliveries", params={"state": "pending"}, timeout=10
+    )
+    left["webhooks not delivered"] = len(pending.json()["results"])
+    return {what: count for what, count in left.items() if count}
+
+
+def _depth(channel: Any, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).method.message_count)
