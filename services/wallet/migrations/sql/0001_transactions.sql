@@ -45,6 +45,9 @@ CREATE TABLE transactions (
     saga_step text,
     saga_step_at timestamptz NOT NULL,
     saga_step_due_at timestamptz,
+    -- Of the request that began it: what moves it on later continues its trace.
+    correlation_id text,
+    traceparent text,
     CHECK ((saga_step IS NULL) = (saga_step_due_at IS NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX transactions_of_user ON transactions (user_id, id DESC);

@@ -117,6 +117,7 @@ class MemoryTransactions:
                 waiting.saga_step,
                 waiting.saga_step_at,
                 waiting.saga_step_due_at,
+                waiting.origin,
             )
             for waiting in self.stored.values()
             if waiting.saga_step is not None

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from octoco.context import WorkContext
 from octoco.money import Money
 from octoco.transitions import TransitionTable
 from wallet.domain.errors import AmountNotPositive
@@ -85,7 +86,10 @@ class TimelineEvent:
 
 @dataclass(slots=True, kw_only=True)
 class Transaction:
-    """A deposit or a withdrawal; every change of it leaves a line in `unsaved_events`."""
+    """A deposit or a withdrawal; every change of it leaves a line in `unsaved_events`.
+
+    `origin` is the work that began it, which whatever moves it on goes on with.
+    """
 
     id: str
     user_id: str
@@ -103,6 +107,7 @@ class Transaction:
     saga_step: str | None = None
     saga_step_at: datetime
     saga_step_due_at: datetime | None = None
+    origin: WorkContext | None = field(default=None, compare=False)
     unsaved_events: list[TimelineEvent] = field(default_factory=list)
 
     @classmethod
@@ -116,6 +121,7 @@ class Transaction:
         at: datetime,
         bank_account_id: str | None = None,
         status: Status = Status.PENDING,
+        origin: WorkContext | None = None,
     ) -> "Transaction":
         """Start a transaction as its user asked for it, `pending` or in `review`.
 
@@ -133,6 +139,7 @@ class Transaction:
             updated_at=at,
             bank_account_id=bank_account_id,
             saga_step_at=at,
+            origin=origin,
         )
         transaction.note(at=at, cause="requested")
         return transaction

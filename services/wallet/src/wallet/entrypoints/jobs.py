@@ -5,6 +5,7 @@ from typing import Final
 import structlog
 from prometheus_client import Gauge
 
+from octoco.context import current_context, work_context
 from octoco.worker import PeriodicJob
 from wallet.adapters.postgres.transactions import forget_ended_sagas
 from wallet.bootstrap import Wallet
@@ -61,15 +62,17 @@ def scan_sagas(wallet: Wallet) -> int:
         lambda unit: find_overdue_sagas(unit, at=now, limit=OVERDUE_LOGGED_MAX)
     )
     for saga in overdue:
-        log.warning(
-            "saga_overdue",
-            transaction_id=saga.transaction_id,
-            kind=saga.kind.value,
-            status=saga.status.value,
-            step=saga.step,
-            since=saga.since.isoformat(),
-            due_at=saga.due_at.isoformat(),
-        )
+        # Found among the lines of the saga itself, by its correlation_id and its trace_id.
+        with work_context(saga.origin or current_context()):
+            log.warning(
+                "saga_overdue",
+                transaction_id=saga.transaction_id,
+                kind=saga.kind.value,
+                status=saga.status.value,
+                step=saga.step,
+                since=saga.since.isoformat(),
+                due_at=saga.due_at.isoformat(),
+            )
     counts = wallet.units.read(lambda unit: unit.transactions.count_sagas(at=now))
     # A group that has emptied must not keep showing its last value.
     for gauge in (SAGAS_WAITING, SAGAS_OVERDUE, SAGA_OLDEST_AGE):

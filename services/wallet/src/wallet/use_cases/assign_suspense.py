@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from octoco.money import Money
+from octoco.spans import continued
 from wallet.domain.errors import (
     AlreadyAssigned,
     AssignmentNeedsTwoPeople,
@@ -176,7 +177,8 @@ def _book(
     deposit.move_to(Status.COMPLETED, at=at, cause=_CAUSE)
     DEPOSIT_SAGA.end(deposit, at=at)
     unit.transactions.save(deposit)
-    unit.outbox.add(deposit_completed(deposit, available=booked.available, at=at))
+    with continued(deposit.origin, "assign suspense"):
+        unit.outbox.add(deposit_completed(deposit, available=booked.available, at=at))
 
 
 def _end_review(
@@ -193,7 +195,8 @@ def _end_review(
     waiting.move_to(Status.FAILED, at=at, cause=_CAUSE, reason_code="credited_apart")
     DEPOSIT_SAGA.end(waiting, at=at)
     unit.transactions.save(waiting)
-    unit.outbox.add(deposit_failed(waiting))
+    with continued(waiting.origin, "assign suspense"):
+        unit.outbox.add(deposit_failed(waiting))
 
 
 def _business_key(purchase_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from octoco.spans import continued
 from wallet.domain.errors import TransactionNotCancellable
 from wallet.domain.transactions import Status, Transaction, TransactionKind
 from wallet.use_cases.announcements import deposit_cancel_requested
@@ -41,5 +42,6 @@ def cancel_deposit(
         transaction.cancel_requested_at = at
         transaction.note(at=at, cause="cancel_requested")
         unit.transactions.save(transaction)
-        unit.outbox.add(deposit_cancel_requested(transaction))
+        with continued(transaction.origin, "cancel deposit"):
+            unit.outbox.add(deposit_cancel_requested(transaction))
     return transaction

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+from octoco.spans import continued
 from wallet.domain.errors import TransactionNotCancellable
 from wallet.domain.money_facts import OperatorCase
 from wallet.domain.transactions import Status, Transaction, TransactionKind
@@ -66,7 +67,8 @@ def ask_to_cancel(
     transaction.reason_code = reason_code
     transaction.note(at=at, cause="cancel_requested", detail=reason_code)
     unit.transactions.save(transaction)
-    unit.outbox.add(withdrawal_cancel_requested(transaction))
+    with continued(transaction.origin, "cancel withdrawal"):
+        unit.outbox.add(withdrawal_cancel_requested(transaction))
 
 
 def end_review(
@@ -84,11 +86,12 @@ def end_review(
     reason_code = CANCELLED_BY_USER if status is Status.CANCELLED else "refused_in_review"
     transaction.move_to(status, at=at, cause=cause, reason_code=reason_code)
     WITHDRAWAL_SAGA.end(transaction, at=at)
-    unit.ledger.release_hold(
-        transaction_id=transaction.id,
-        effective_at=at,
-        announcing=[withdrawal_failed(transaction)],
-    )
+    with continued(transaction.origin, "end review"):
+        unit.ledger.release_hold(
+            transaction_id=transaction.id,
+            effective_at=at,
+            announcing=[withdrawal_failed(transaction)],
+        )
     unit.transactions.save(transaction)
 
 

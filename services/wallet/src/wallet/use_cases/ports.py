@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from octoco.context import WorkContext
 from octoco.events import OutboundMessage
 from octoco.money import Money
 from octoco.ports import MessagingUnit
@@ -182,6 +183,7 @@ class OverdueSaga:
         step: Where the saga waits.
         since: When the wait began, UTC.
         due_at: When it should have ended, UTC.
+        origin: The work that began it; None if it is not known.
     """
 
     transaction_id: str
@@ -190,6 +192,7 @@ class OverdueSaga:
     step: str
     since: datetime
     due_at: datetime
+    origin: WorkContext | None
 
 
 @dataclass(frozen=True, slots=True)

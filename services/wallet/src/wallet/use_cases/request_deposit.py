@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from octoco.context import current_context
 from octoco.ids import new_id
 from octoco.money import Money
 from wallet.domain.errors import UserNotKnownYet
@@ -39,7 +40,12 @@ def request_deposit(
         LimitExceeded: more than one deposit, or those of an hour, 24 hours or 30 days, may be.
     """
     transaction = Transaction.requested(
-        id=new_id("txn"), user_id=user_id, kind=TransactionKind.DEPOSIT, money=money, at=at
+        id=new_id("txn"),
+        user_id=user_id,
+        kind=TransactionKind.DEPOSIT,
+        money=money,
+        at=at,
+        origin=current_context(),
     )
     user = unit.users.lock(user_id)
     if user is None:

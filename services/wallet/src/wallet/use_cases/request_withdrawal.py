@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from octoco.context import current_context
 from octoco.ids import new_id
 from octoco.money import Money
 from wallet.domain.errors import BankAccountNotVerified, UserNotKnownYet
@@ -56,6 +57,7 @@ def request_withdrawal(
         at=at,
         bank_account_id=bank_account_id,
         status=Status.REVIEW if in_review else Status.PENDING,
+        origin=current_context(),
     )
     user = unit.users.lock(user_id)
     if user is None:

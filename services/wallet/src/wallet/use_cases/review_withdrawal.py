@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from octoco.spans import continued
 from wallet.domain.errors import OwnWithdrawal, TransactionNotFound, WithdrawalNotInReview
 from wallet.domain.operator_decisions import DecisionAction, OperatorDecision
 from wallet.domain.transactions import Status, TimelineEvent, Transaction, TransactionKind
@@ -96,7 +97,8 @@ def approve_withdrawal(
     WITHDRAWAL_SAGA.await_answers(transaction, EXECUTE_PAYOUT, at=at, not_before=None)
     unit.transactions.save(transaction)
     unit.operator_decisions.add(decision)
-    unit.outbox.add(withdrawal_requested(transaction))
+    with continued(transaction.origin, "approve withdrawal"):
+        unit.outbox.add(withdrawal_requested(transaction))
     return transaction
 
 

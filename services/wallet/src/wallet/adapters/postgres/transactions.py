@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy
 
+from octoco.context import WorkContext
 from octoco.database import Database
 from octoco.money import Money
 from wallet.domain.limits import Counted
@@ -28,11 +29,12 @@ _ADD: Final = sqlalchemy.text(
         INSERT INTO transactions (
             id, user_id, kind, status, amount, currency, created_at, updated_at, checkout_url,
             checkout_expires_at, bank_account_id, provider_id, reason_code, cancel_requested_at,
-            saga_step, saga_step_at, saga_step_due_at)
+            saga_step, saga_step_at, saga_step_due_at, correlation_id, traceparent)
         VALUES (
             :id, :user_id, :kind, :status, :amount, :currency, :created_at, :updated_at,
             :checkout_url, :checkout_expires_at, :bank_account_id, :provider_id, :reason_code,
-            :cancel_requested_at, :saga_step, :saga_step_at, :saga_step_due_at)
+            :cancel_requested_at, :saga_step, :saga_step_at, :saga_step_due_at, :correlation_id,
+            :traceparent)
     )
     {_APPEND_EVENTS}
     """
@@ -124,7 +126,8 @@ _IN_REVIEW: Final = """
 """
 _OVERDUE: Final = sqlalchemy.text(
     """
-    SELECT id, transactions.kind, status, saga_step, saga_step_at, saga_step_due_at
+    SELECT id, transactions.kind, status, saga_step, saga_step_at, saga_step_due_at,
+           correlation_id, traceparent
     FROM open_sagas JOIN transactions ON id = transaction_id
     WHERE saga_step IS NOT NULL AND saga_step_due_at < :at
     ORDER BY saga_step_due_at LIMIT :limit
@@ -282,6 +285,7 @@ class PostgresTransactions:
                 row.saga_step,
                 row.saga_step_at,
                 row.saga_step_due_at,
+                _origin(row),
             )
             for row in rows
         ]
@@ -355,6 +359,8 @@ def _parameters(transaction: Transaction) -> dict[str, object]:
         "saga_step": transaction.saga_step,
         "saga_step_at": transaction.saga_step_at,
         "saga_step_due_at": transaction.saga_step_due_at,
+        "correlation_id": transaction.origin and transaction.origin.correlation_id,
+        "traceparent": transaction.origin and transaction.origin.traceparent,
         "events": json.dumps(_lines(transaction)),
     }
 
@@ -377,4 +383,11 @@ def _transaction(row: Any) -> Transaction:
         saga_step=row.saga_step,
         saga_step_at=row.saga_step_at,
         saga_step_due_at=row.saga_step_due_at,
+        origin=_origin(row),
     )
+
+
+def _origin(row: Any) -> WorkContext | None:
+    if row.correlation_id is None:
+        return None
+    return WorkContext(correlation_id=row.correlation_id, traceparent=row.traceparent)
