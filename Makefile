@@ -75,9 +75,12 @@ bench-ledger: ## Measure the ledger into .local/bench, ten minutes (ARGS=--quick
 
 # ---- writing ----
 
-.PHONY: openapi lock
+.PHONY: openapi contracts lock
 openapi: bootstrap ## Write the API page and the merged openapi.json to build/docs
 	@$(RUNNER) docs --output build/docs
+
+contracts: bootstrap ## Freeze new message schemas and revisions; refuse one that breaks a promise
+	@$(RUNNER) contracts
 
 lock: bootstrap ## Write requirements.lock anew after a change of dependencies
 	@deploy/lock

@@ -9,6 +9,7 @@ from types import FrameType
 
 import click
 
+from octoco.messaging.published import IncompatibleContracts, PublishedContracts
 from octoco_runner import api_docs, system
 from octoco_runner.environment_file import read_environment_file, write_environment_file
 from octoco_runner.errors import RunnerError
@@ -171,6 +172,19 @@ def docs(output: Path) -> None:
     """Write the API page: the four services' OpenAPI documents as one."""
     api_docs.write_docs(output, documents=api_docs.documents_of_services())
     Screen().done(f"The API page is in {output}")
+
+
+@cli.command()
+def contracts() -> None:
+    """Freeze the message schemas that are not frozen yet, unless one breaks what it promised."""
+    screen = Screen()
+    try:
+        added = PublishedContracts().publish()
+    except IncompatibleContracts as error:
+        raise RunnerError(str(error)) from error
+    for path in added:
+        screen.say(f"  {path.name}")
+    screen.done(f"{len(added)} schemas frozen" if added else "Every schema is frozen as it is")
 
 
 @cli.command(context_settings={**CONTEXT, "ignore_unknown_options": True})
