@@ -5,6 +5,7 @@ from octoco.testing.fakes import (
     FakeInbox,
     FakeIntents,
     FakeOutbox,
+    FakeUnit,
 )
 from octoco.testing.memory_units import FakeUnitsOfWork
 from octoco.testing.waiting import eventually
@@ -14,6 +15,7 @@ __all__ = [
     "FakeInbox",
     "FakeIntents",
     "FakeOutbox",
+    "FakeUnit",
     "FakeUnitsOfWork",
     "eventually",
 ]

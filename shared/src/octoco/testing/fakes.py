@@ -1,18 +1,19 @@
 """The ports in memory, for unit tests: the same rules, no database."""
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
+from typing import Any
 
 from octoco.clock import Clock, SystemClock
 from octoco.context import WorkContext, current_context
 from octoco.errors import IdempotencyKeyReused
 from octoco.events import Event, OutboundMessage
-from octoco.ids import new_id
 from octoco.messaging.contracts import Contracts
 from octoco.outbox.ports import StoredEvent
+from octoco.outbox.postgres import OutboxRows
 from octoco.testing.memory_units import TransactionalStore
 
 
@@ -27,7 +28,6 @@ class FakeOutbox(TransactionalStore):
         contracts: Every message is checked against them; None is the published ones.
         clock: Says when it happened.
         source: The service whose outbox it is.
-        new_message_id: Makes ids; a test that replays a seed hands in one that counts.
     """
 
     def __init__(
@@ -36,15 +36,14 @@ class FakeOutbox(TransactionalStore):
         contracts: Contracts | None = None,
         clock: Clock | None = None,
         source: str = "test",
-        new_message_id: Callable[[], str] | None = None,
     ) -> None:
         self.messages: list[OutboundMessage] = []
         self.waiting: dict[int, StoredEvent] = {}
-        self.stored_at: dict[int, datetime] = {}
+        # Which of the relay's stores holds the lead.
+        self.leader: object | None = None
         self.clock: Clock = clock or SystemClock()
         self._contracts = contracts
         self._source = source
-        self._new_message_id = new_message_id or partial(new_id, "msg")
         self._places = itertools.count(1)
 
     def add(self, message: OutboundMessage) -> str:
@@ -63,28 +62,24 @@ class FakeOutbox(TransactionalStore):
         return [message for message in self.messages if event_type == message.TYPE]
 
     def _store(self, message: OutboundMessage, context: WorkContext) -> str:
-        data = message.to_data()
-        (self._contracts or _published_contracts()).check_outbound(message.TYPE, data)
+        rows = OutboxRows(contracts=self._contracts or _published_contracts(), clock=self.clock)
+        row: Any = rows.row_of(message, context=context)
         place = next(self._places)
         event = Event(
-            id=self._new_message_id(),
-            type=message.TYPE,
+            id=row["message_id"],
+            type=row["event_type"],
             source=self._source,
-            aggregate_id=message.aggregate_id,
-            occurred_at=self.clock.now(),
-            data=data,
-            correlation_id=context.correlation_id,
-            causation_id=context.causation_id,
-            traceparent=context.traceparent,
+            aggregate_id=row["aggregate_id"],
+            occurred_at=datetime.fromisoformat(row["occurred_at"]),
+            data=row["data"],
+            correlation_id=row["correlation_id"],
+            causation_id=row["causation_id"],
+            traceparent=row["traceparent"],
         )
         self.messages.append(message)
         self._on_roll_back(lambda: self._forget(message))
-        self._on_commit(lambda: self._show(StoredEvent(place, event)))
+        self._on_commit(lambda: self.waiting.update({place: StoredEvent(place, event)}))
         return event.id
-
-    def _show(self, stored: StoredEvent) -> None:
-        self.waiting[stored.id] = stored
-        self.stored_at[stored.id] = stored.event.occurred_at
 
     def _forget(self, message: OutboundMessage) -> None:
         # From the end, for it is nearly always the last one; a test may have cleared the list.
@@ -121,6 +116,8 @@ class StoredIntent:
     attempts: int = 0
     lease: int = 0
     leased_until: datetime | None = None
+    begun_at: datetime | None = None
+    answered_at: datetime | None = None
     last_reason: str | None = None
     finished_at: datetime | None = None
 
@@ -202,3 +199,25 @@ class FakeIdempotencyKeys(TransactionalStore):
 @cache
 def _published_contracts() -> Contracts:
     return Contracts()
+
+
+class FakeUnit:
+    """A unit of work in memory with what every service's unit offers, and nothing else.
+
+    Args:
+        contracts: See `FakeOutbox`.
+        clock: Stamps messages and intents.
+        source: See `FakeOutbox`.
+    """
+
+    def __init__(
+        self,
+        *,
+        contracts: Contracts | None = None,
+        clock: Clock | None = None,
+        source: str = "test",
+    ) -> None:
+        self.outbox = FakeOutbox(contracts=contracts, clock=clock, source=source)
+        self.inbox = FakeInbox()
+        self.intents = FakeIntents(clock=clock)
+        self.idempotency_keys = FakeIdempotencyKeys()

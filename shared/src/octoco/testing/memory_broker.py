@@ -5,6 +5,7 @@ delivery settled and a dead message replayed by the code that does it on the rea
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,7 @@ NOT_FOUND: Final = 404
 PRECONDITION_FAILED: Final = 406
 CONNECTION_FORCED: Final = 320
 NO_ROUTE: Final = 312
+_LOOK_SECONDS: Final = 0.02
 
 
 class MemoryBroker:
@@ -198,10 +200,11 @@ class MemoryConnection:
         Args:
             time_limit: How many seconds to wait while there is nothing to do.
         """
+        until = time.monotonic() + (time_limit or 0)
         with self._broker.changed:
-            if not self._process() and time_limit:
-                self._broker.changed.wait(time_limit)
-                self._process()
+            while not self._process() and (left := until - time.monotonic()) > 0:
+                # Nobody says when a message expires.
+                self._broker.changed.wait(min(left, _LOOK_SECONDS))
 
     def add_callback_threadsafe(self, callback: Callable[[], object]) -> None:
         """Have the thread that processes data events call something."""

@@ -20,6 +20,9 @@ from octoco.database.migrate import migrate
 from octoco.database.provision import provision_schema
 from octoco.messaging.topology import Topology
 
+# The suites' assertions show what they compared, as those of test modules do.
+pytest.register_assert_rewrite("octoco.testing.conformance")
+
 
 @dataclass(frozen=True, slots=True)
 class ProvisionedSchema:
