@@ -6,7 +6,8 @@ OctocoError
 │   ├── IdempotencyKeyInFlight the key's first request is still running
 │   └── IllegalTransition      the state asked for cannot follow the state that is
 ├── Unavailable                may succeed later (503, bounded retry)
-│   └── NotTried               turned away before anything was tried
+│   ├── NotTried               turned away before anything was tried
+│   └── DatabaseGone           the connection to the database is not, or is no more
 ├── TooEarly                   an event arrived before what it builds on: park it
 └── ConfigurationError         the process must not start
 
@@ -72,6 +73,10 @@ class NotTried(Unavailable):
     """Turned away before anything was tried, as by an open circuit; it uses up no try."""
 
     code = "not_tried"
+
+
+class DatabaseGone(Unavailable):
+    """There is no connection to the database, or it broke; whoever needs it can only wait."""
 
 
 class TooEarly(OctocoError):

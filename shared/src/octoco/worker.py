@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -15,14 +16,16 @@ from octoco.context import WorkContext, work_context
 from octoco.database import Database, PostgresUnit
 from octoco.errors import Unavailable
 from octoco.inbox.parked import PostgresParkedStore
+from octoco.inbox.suspects import PostgresSuspectStore
 from octoco.intents.executor import Executor
 from octoco.intents.intent import IntentHandler
 from octoco.intents.leases import PostgresIntentLeases
+from octoco.messaging.connecting import connecting_to
 from octoco.messaging.consumer import Consumer
 from octoco.messaging.contracts import Contracts
-from octoco.messaging.deliveries import BATCH_SIZE
 from octoco.messaging.handling import BatchHandler, EventHandling, Handler
 from octoco.messaging.publisher import ConfirmedPublisher
+from octoco.messaging.settings import EventSettings
 from octoco.messaging.topology import Topology
 from octoco.outbox.bell import BellListener
 from octoco.outbox.relay import Relay
@@ -35,7 +38,9 @@ from octoco.telemetry.traces import shut_down_traces
 U = TypeVar("U", bound=PostgresUnit)
 
 PARKED_EVERY_SECONDS: Final = 1.0
+SUSPECTS_EVERY_SECONDS: Final = 3600.0
 SHUTDOWN_SECONDS: Final = 25.0
+FAILED_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class WorkerParts(Generic[U]):
         subscriptions: A handler for each event type it listens to.
         batch_subscriptions: For some of these types, a handler of several events at once, with
             the same effect as the other one called for each.
-        batch_size: Most events that a batch handler is given.
+        events: How many events are handled at once, and how long one may take.
         intents: A handler for each kind of intent.
         jobs: What is done periodically.
         host: Where health and metrics answer.
@@ -83,7 +88,7 @@ class WorkerParts(Generic[U]):
     amqp_url: str
     subscriptions: Mapping[str, Handler[U]]
     batch_subscriptions: Mapping[str, BatchHandler[U]] = field(default_factory=dict)
-    batch_size: int = BATCH_SIZE
+    events: EventSettings = field(default_factory=EventSettings)
     intents: Mapping[str, IntentHandler[U, Any, Any]] = field(default_factory=dict)
     jobs: Sequence[PeriodicJob] = ()
     host: str = "127.0.0.1"
@@ -104,14 +109,16 @@ class Worker(Generic[U]):
             units=parts.units,
             database=parts.database,
             parked=PostgresParkedStore(parts.database),
+            suspects=PostgresSuspectStore(parts.database),
             contracts=parts.contracts,
             topology=topology,
+            settings=parts.events,
         )
         self._consumer = Consumer(
-            url=parts.amqp_url,
+            connect=connecting_to(parts.amqp_url),
             topology=topology,
             handling=self._handling,
-            batch_size=parts.batch_size,
+            settings=parts.events,
         )
         self._relay = Relay(
             PostgresOutboxStore(url=parts.database_url, service=parts.service),
@@ -133,8 +140,7 @@ class Worker(Generic[U]):
             "executor": self._executor.run,
             "bell": self._bell.run,
         }
-        take_up = PeriodicJob("parked_events", PARKED_EVERY_SECONDS, self._handling.parked.take_up)
-        for job in (take_up, *self._parts.jobs):
+        for job in (*self._own_jobs(), *self._parts.jobs):
             loops[f"job-{job.name}"] = self._repeat(job)
         server = self._serve_health()
         threads = [
@@ -144,7 +150,9 @@ class Worker(Generic[U]):
         for thread in threads:
             thread.start()
         stop.wait()
-        deadline = time.monotonic() + SHUTDOWN_SECONDS
+        # Where a part has died, what it hung at would only keep the next process waiting.
+        grace = FAILED_SECONDS if self.failed.is_set() else SHUTDOWN_SECONDS
+        deadline = time.monotonic() + grace
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         server.shutdown()
@@ -158,6 +166,17 @@ class Worker(Generic[U]):
         except Unavailable:
             database = False
         return {"database": database, "broker": self._consumer.is_connected}
+
+    def _own_jobs(self) -> Sequence[PeriodicJob]:
+        suspects = PostgresSuspectStore(self._parts.database)
+        return (
+            PeriodicJob(
+                "parked_events",
+                PARKED_EVERY_SECONDS,
+                partial(self._handling.take_up_parked, self._consumer.move),
+            ),
+            PeriodicJob("suspects", SUSPECTS_EVERY_SECONDS, suspects.forget),
+        )
 
     def _wake(self) -> None:
         self._relay.wake()

@@ -70,6 +70,7 @@ def database(schema: ProvisionedSchema) -> Iterator[Database]:
         "outbox",
         "inbox",
         "parked_events",
+        "suspect_deliveries",
         "intents",
         "idempotency_keys",
         "effects",

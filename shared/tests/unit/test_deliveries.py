@@ -11,6 +11,7 @@ from octoco.messaging.deliveries import (
     Delivery,
     Hand,
     ReadyDeliveries,
+    Source,
     Verdict,
 )
 
@@ -20,6 +21,9 @@ OTHER = "probe.other.v1"
 
 def settle(judged: Sequence[tuple[Delivery, Verdict]]) -> None:
     """Stand in for a connection."""
+
+
+CONNECTION = Source(settle)
 
 
 def delivery(
@@ -43,7 +47,7 @@ def delivery(
 def ready_with(*deliveries: Delivery, batch_size: int = 100) -> ReadyDeliveries:
     ready = ReadyDeliveries(batch_types={FLOOD}, batch_size=batch_size)
     for one in deliveries:
-        ready.put(settle, one)
+        ready.put(CONNECTION, one)
     return ready
 
 
@@ -69,7 +73,7 @@ def test_one_thread_at_a_time_has_the_turn_and_others_take_what_is_no_batch() ->
     with ExitStack() as hands:
         with ExitStack() as turn:
             assert tags(take(ready, turn)) == [1]
-            ready.put(settle, delivery(4))
+            ready.put(CONNECTION, delivery(4))
             assert tags(take(ready, hands)) == [2]
             assert tags(take(ready, hands)) == [3]
         assert tags(take(ready, hands)) == [4]
@@ -118,17 +122,14 @@ def test_a_batch_is_topped_up_with_what_has_come_since() -> None:
     with ExitStack() as hands:
         hand = take(ready, hands)
         for tag in (3, 4):
-            ready.put(settle, delivery(tag))
+            ready.put(CONNECTION, delivery(tag))
         ready.top_up(hand)
         assert tags(hand) == [1, 2, 3]
 
 
 def test_deliveries_of_two_connections_are_never_in_one_batch() -> None:
-    def another(judged: Sequence[tuple[Delivery, Verdict]]) -> None:
-        """Stand in for the next connection."""
-
     ready = ready_with(delivery(1))
-    ready.put(another, delivery(1))
+    ready.put(Source(settle), delivery(1))
     with ExitStack() as hands:
         assert tags(take(ready, hands)) == [1]
 

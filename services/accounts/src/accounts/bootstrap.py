@@ -50,7 +50,9 @@ def build(
     """
     clock = clock or SystemClock()
     contracts = Contracts()
-    database = Database(settings.database_url, application_name=SERVICE)
+    database = Database(
+        settings.database_url, application_name=SERVICE, pool_size=settings.events.connections
+    )
     units = PostgresUnitsOfWork(
         database,
         lambda connection: PostgresAccountsUnit(connection, contracts=contracts, clock=clock),
@@ -89,6 +91,7 @@ def worker_parts(
         contracts=accounts.contracts,
         amqp_url=accounts.settings.amqp_url,
         subscriptions={},
+        events=accounts.settings.events,
         jobs=(PeriodicJob("purge_ended", 3600.0, lambda: purge_ended(accounts.ports)),),
         host=accounts.settings.worker_host,
         port=accounts.settings.worker_port,

@@ -1,11 +1,12 @@
 """Environment in, one frozen Settings out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from environs import Env
 
 from octoco.config import secret_list
+from octoco.messaging.settings import EventSettings, read_event_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Settings:
     argon2_memory_kibibytes: int
     argon2_parallelism: int
     argon2_concurrent_max: int
+    events: EventSettings = field(default_factory=EventSettings)
 
     def __repr__(self) -> str:
         """Name nothing: most of it is secret."""
@@ -43,4 +45,5 @@ def read(env: Env) -> Settings:
         argon2_memory_kibibytes=env.int("ARGON2_MEMORY_KIBIBYTES", 65536),
         argon2_parallelism=env.int("ARGON2_PARALLELISM", 1),
         argon2_concurrent_max=env.int("ARGON2_CONCURRENT_MAX", 2),
+        events=read_event_settings(env),
     )

@@ -51,7 +51,9 @@ def build(
     """
     clock = clock or SystemClock()
     contracts = Contracts()
-    database = Database(settings.database_url, application_name=SERVICE)
+    database = Database(
+        settings.database_url, application_name=SERVICE, pool_size=settings.events.connections
+    )
     units = PostgresUnitsOfWork(
         database,
         lambda connection: PostgresNotificationsUnit(connection, contracts=contracts, clock=clock),
@@ -92,6 +94,7 @@ def worker_parts(
         contracts=notifications.contracts,
         amqp_url=notifications.settings.amqp_url,
         subscriptions=subscriptions,
+        events=notifications.settings.events,
         intents={SEND_EMAIL: notifications.send_email},
         host=notifications.settings.worker_host,
         port=notifications.settings.worker_port,

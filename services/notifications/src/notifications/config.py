@@ -1,10 +1,11 @@
 """Environment in, one frozen Settings out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from environs import Env
 
 from octoco.config import secret_list
+from octoco.messaging.settings import EventSettings, read_event_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Settings:
     worker_host: str
     worker_port: int
     log_level: str
+    events: EventSettings = field(default_factory=EventSettings)
 
     def __repr__(self) -> str:
         """Name nothing: most of it is secret."""
@@ -40,4 +42,5 @@ def read(env: Env) -> Settings:
         worker_host=env.str("WORKER_HOST", "127.0.0.1"),
         worker_port=env.int("WORKER_PORT", 8114),
         log_level=env.str("LOG_LEVEL", "info"),
+        events=read_event_settings(env),
     )

@@ -8,9 +8,18 @@ from notifications.bootstrap import build
 from notifications.config import Settings
 from octoco.intents.executor import Executor
 from octoco.intents.leases import PostgresIntentLeases
+from octoco.messaging.settings import EventSettings
 
 given = json.load(sys.stdin)
-service = build(Settings(**{**given, "mail_token_keys": tuple(given["mail_token_keys"])}))
+service = build(
+    Settings(
+        **{
+            **given,
+            "mail_token_keys": tuple(given["mail_token_keys"]),
+            "events": EventSettings(**given["events"]),
+        }
+    )
+)
 executor: Executor[PostgresNotificationsUnit] = Executor(
     leases=PostgresIntentLeases(service.database),
     units=service.units,

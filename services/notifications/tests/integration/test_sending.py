@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -195,8 +195,7 @@ def test_a_server_that_is_away_is_asked_again(
     paid = deposit_completed(user_id)
     bench.handle(registered(user_id))
     bench.handle(paid)
-    values = {**asdict(settings), "smtp_url": "smtp://127.0.0.1:1"}
-    astray = Bench(Settings(**values))
+    astray = Bench(replace(settings, smtp_url="smtp://127.0.0.1:1"))
     assert astray.perform()
     astray.service.database.dispose()
     assert bench.delivery_of(paid).status == "waiting"

@@ -78,7 +78,9 @@ def assemble(
     """
     clock = clock or SystemClock()
     policy = policy or Policy()
-    database = Database(settings.database_url, application_name=SERVICE)
+    database = Database(
+        settings.database_url, application_name=SERVICE, pool_size=settings.events.connections
+    )
     contracts = Contracts()
     encryption = Encryption(settings.bank_account_keys)
     units = PostgresUnitsOfWork(
@@ -180,6 +182,7 @@ def worker_parts(
         contracts=gateway.contracts,
         amqp_url=gateway.settings.amqp_url,
         subscriptions=subscriptions,
+        events=gateway.settings.events,
         intents=intent_handlers(gateway),
         jobs=jobs(gateway),
         host=gateway.settings.worker_host,

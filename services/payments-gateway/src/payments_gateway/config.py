@@ -8,6 +8,7 @@ from environs import Env
 
 from octoco.config import secret_list
 from octoco.errors import ConfigurationError
+from octoco.messaging.settings import EventSettings, read_event_settings
 from payments_gateway.domain.provider import Merchant
 
 
@@ -34,6 +35,7 @@ class Settings:
     revio_webhook_url: str
     bank_account_keys: Sequence[str] = field(repr=False)
     checkout_return_url: str
+    events: EventSettings = field(default_factory=EventSettings)
 
     @property
     def brand_id(self) -> str:
@@ -59,6 +61,7 @@ def read(env: Env) -> Settings:
         revio_webhook_url=env.str("REVIO_WEBHOOK_URL"),
         bank_account_keys=_bank_account_keys(env),
         checkout_return_url=env.str("CHECKOUT_RETURN_URL"),
+        events=read_event_settings(env),
     )
 
 

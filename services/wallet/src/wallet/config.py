@@ -5,15 +5,15 @@ import binascii
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from environs import Env, ValidationError
+from environs import Env
 
 from octoco.config import secret_list
 from octoco.errors import ConfigurationError
-from octoco.messaging.deliveries import BATCH_SIZE
+from octoco.messaging.settings import EventSettings, read_event_settings
 from wallet.domain.limit_notation import limits_of
 from wallet.domain.limits import Limits
 from wallet.domain.seals import SealKey
@@ -34,7 +34,7 @@ class Settings:
     log_level: str
     limits: Limits
     database_pool_size: int
-    event_batch_size: int = BATCH_SIZE
+    events: EventSettings = field(default_factory=EventSettings)
 
     def __repr__(self) -> str:
         """Name nothing: the addresses carry passwords."""
@@ -43,6 +43,10 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """Read the service's settings; `octoco.config` turns what is missing into one line."""
+    events = read_event_settings(env)
+    database_pool_size: int = env.int("DATABASE_POOL_SIZE", max(12, events.connections))
+    if database_pool_size < events.connections:
+        raise ConfigurationError(f"DATABASE_POOL_SIZE must be at least {events.connections}")
     return Settings(
         database_url=env.str("DATABASE_URL"),
         amqp_url=env.str("AMQP_URL"),
@@ -51,14 +55,9 @@ def read(env: Env) -> Settings:
         worker_port=env.int("WORKER_PORT", 8112),
         log_level=env.str("LOG_LEVEL", "info"),
         limits=limits_of(env.str),
-        database_pool_size=env.int("DATABASE_POOL_SIZE", 12),
-        event_batch_size=env.int("EVENT_BATCH_SIZE", BATCH_SIZE, validate=_at_least_one),
+        database_pool_size=database_pool_size,
+        events=events,
     )
-
-
-def _at_least_one(value: int) -> None:
-    if value < 1:
-        raise ValidationError("must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)

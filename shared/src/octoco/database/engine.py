@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from octoco.errors import Unavailable
+from octoco.errors import DatabaseGone, Unavailable
 from octoco.telemetry.metrics import UNIT_RETRIES
 
 T = TypeVar("T")
@@ -326,7 +326,7 @@ def _leave_queue(gate: sqlalchemy.Connection, name: str) -> None:
         gate.invalidate()
 
 
-class CommitOutcomeUnknown(Unavailable):
+class CommitOutcomeUnknown(DatabaseGone):
     """The connection broke during COMMIT: the effect may or may not have happened.
 
     Whoever asks again with the same business key finds out.
@@ -353,7 +353,11 @@ def _may_run_again(error: DBAPIError) -> bool:
 def _raise_for_caller(error: DBAPIError) -> NoReturn:
     if _sqlstate(error) == LOCK_NOT_AVAILABLE:
         raise Unavailable("The database is busy; please try again.") from error
-    if isinstance(error, OperationalError) or error.connection_invalidated:
+    is_operational = isinstance(error, OperationalError)
+    # A connection that could not be made tells no state.
+    if error.connection_invalidated or (is_operational and _sqlstate(error) is None):
+        raise DatabaseGone("The database is not available.") from error
+    if is_operational:
         raise Unavailable("The database is not available.") from error
     raise error
 

@@ -1,8 +1,8 @@
 """The consumer: each event handled once, acked after its commit, retried in tiers, never lost."""
 
 import threading
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -10,58 +10,66 @@ import pika
 import pika.exceptions
 import structlog
 
-from octoco.database.units import PostgresUnit
-from octoco.messaging.deliveries import (
-    ATTEMPT_HEADER,
-    BATCH_SIZE,
-    Delivery,
-    Hand,
-    ReadyDeliveries,
-    Settle,
-    Verdict,
-)
+from octoco.messaging.connecting import Connect
+from octoco.messaging.deliveries import Delivery, Hand, ReadyDeliveries, Source, Verdict
+from octoco.messaging.failures import copy_properties
 from octoco.messaging.handling import RECONNECT_SECONDS, EventHandling
+from octoco.messaging.mover import Copy, Mover
+from octoco.messaging.settings import EventSettings
 from octoco.messaging.topology import Topology
-from octoco.messaging.wire import PERSISTENT
+from octoco.messaging.watch import Overdue
+from octoco.ports import MessagingUnit
 
-U = TypeVar("U", bound=PostgresUnit)
+U = TypeVar("U", bound=MessagingUnit)
 
-REASON_HEADER: Final = "x-octoco-reason"
-STACK_HEADER: Final = "x-octoco-stack"
-FAILED_AT_HEADER: Final = "x-octoco-failed-at"
 POLL_SECONDS: Final = 0.2
+# What is in hand while the database is away is given back after this long: the broker would end
+# the channel after half an hour, and another worker may have a way to the database.
+AWAY_SECONDS_MAX: Final = 30.0
+# For what others have in hand when one handler hangs, and for copies when all is to stop.
+FINISH_SECONDS: Final = 5.0
+
+
+class HandlerHung(RuntimeError):
+    """A handler does not return; the process has to end, for a thread cannot be ended."""
+
+
+class _DatabaseAway(Exception):
+    """What is in hand has been waiting for the database for too long."""
 
 
 class Consumer(Generic[U]):
     """Takes deliveries from the service's queue and acks each after its verdict is carried out.
 
-    One thread owns the connection, so heartbeats go on however long a handler takes; handlers
-    run in threads of their own.
+    One thread owns the connection and does nothing else, so heartbeats go on however long a
+    handler takes; handlers run in threads of their own. What failed is copied to its next queue
+    on another connection, and acked when the copy is confirmed.
 
     Args:
-        url: AMQP URL.
+        connect: Makes a connection to the broker.
         topology: Declared at each connection.
         handling: What to do with a delivery.
-        threads: Deliveries handled at once; twice as many are fetched ahead.
-        batch_size: Most deliveries handled together, of the types that may be; as many again are
-            fetched ahead while they are.
+        settings: How many at once.
     """
 
     def __init__(
         self,
         *,
-        url: str,
+        connect: Connect,
         topology: Topology,
         handling: EventHandling[U],
-        threads: int = 4,
-        batch_size: int = BATCH_SIZE,
+        settings: EventSettings | None = None,
     ) -> None:
-        self._parameters = pika.URLParameters(url)
+        settings = settings or EventSettings()
+        self._connect = connect
         self._topology = topology
         self._handling = handling
-        self._threads = threads
-        self._prefetch = 2 * max(threads, batch_size if handling.batch_types else 0)
-        self._ready = ReadyDeliveries(batch_types=handling.batch_types, batch_size=batch_size)
+        self._threads = settings.threads
+        self._prefetch = settings.prefetch_count(has_batches=bool(handling.batch_types))
+        self._ready = ReadyDeliveries(
+            batch_types=handling.batch_types, batch_size=settings.batch_size
+        )
+        self._mover = Mover(connect=connect, topology=topology)
         self._connected = threading.Event()
         self._log = structlog.get_logger("octoco.consumer")
 
@@ -69,43 +77,55 @@ class Consumer(Generic[U]):
     def is_connected(self) -> bool:
         return self._connected.is_set()
 
+    def move(self, queue: str, properties: pika.BasicProperties, body: bytes) -> None:
+        """See `Mover.move`; works while the consumer runs."""
+        self._mover.move(queue, properties, body)
+
     def run(self, stop: threading.Event) -> None:
-        """Consume until `stop` is set; what is in hand is finished and acked first."""
+        """Consume until `stop` is set; what is in hand is finished and acked first.
+
+        Raises:
+            HandlerHung: a handler has not returned in time; what the others had in hand is done.
+        """
+        # They end with the process whatever they hang at: what they hold comes again.
+        mover = threading.Thread(target=self._mover.run, name="mover", daemon=True)
         handlers = [
-            threading.Thread(target=self._handle_all, args=(stop,), name=f"handler-{number}")
+            threading.Thread(target=self._handle_all, name=f"handler-{number}", daemon=True)
             for number in range(self._threads)
         ]
-        for handler in handlers:
-            handler.start()
-        while not stop.is_set():
-            try:
-                self._consume(stop, handlers)
-            except pika.exceptions.AMQPError as error:
-                self._log.warning("consumer_lost_broker", error=type(error).__name__)
-            except OSError as error:
-                self._log.warning("consumer_lost_broker", error=type(error).__name__)
-            finally:
-                self._connected.clear()
-                self._ready.forget()
-            stop.wait(RECONNECT_SECONDS)
-        self._ready.end()
-        for handler in handlers:
-            handler.join()
+        for thread in (mover, *handlers):
+            thread.start()
+        try:
+            while not stop.is_set():
+                try:
+                    self._consume(stop, handlers)
+                except _DatabaseAway:
+                    self._log.warning("deliveries_given_back", reason="the database is away")
+                    self._handling.wait_for_database(stop)
+                except (pika.exceptions.AMQPError, OSError) as error:
+                    self._log.warning("consumer_lost_broker", error=type(error).__name__)
+                self._require_none_hung()
+                stop.wait(RECONNECT_SECONDS)
+            self._ready.end()
+            self._wait_for(handlers, partial(time.sleep, POLL_SECONDS))
+        finally:
+            self._ready.end()
+            self._mover.end()
+            mover.join(FINISH_SECONDS)
 
-    def _consume(self, stop: threading.Event, handlers: list[threading.Thread]) -> None:
-        connection = pika.BlockingConnection(self._parameters)
+    def _consume(self, stop: threading.Event, handlers: Sequence[threading.Thread]) -> None:
+        connection = self._connect()
+        ended, lost = threading.Event(), threading.Event()
         try:
             channel = connection.channel()
             self._topology.declare(channel, self._handling.event_types)
-            channel.confirm_delivery()
             channel.basic_qos(prefetch_count=self._prefetch)
             # A queue that is deleted or loses its leader ends the consumer, and only says so here.
             lost_queue = threading.Event()
             channel.add_on_cancel_callback(lambda _: lost_queue.set())
+            source = Source(partial(self._settle_soon, connection, channel, lost), ended)
             channel.basic_consume(
-                self._topology.queue,
-                partial(self._on_delivery, partial(self._settle_soon, connection, channel)),
-                auto_ack=False,
+                self._topology.queue, partial(self._on_delivery, source), auto_ack=False
             )
             self._connected.set()
             self._log.info("consuming", queue=self._topology.queue)
@@ -113,91 +133,118 @@ class Consumer(Generic[U]):
                 connection.process_data_events(time_limit=POLL_SECONDS)
                 if lost_queue.is_set():
                     raise pika.exceptions.ConsumerCancelled
+                if self._handling.away_seconds() > AWAY_SECONDS_MAX:
+                    raise _DatabaseAway
+                if self._handling.overdue():
+                    break
+            # Nobody who waits for the database is waited for.
+            ended.set()
+            hung = self._handling.overdue()
             self._finish_in_hand(connection, handlers)
+            self._require_none_hung(hung)
         finally:
+            self._connected.clear()
+            ended.set()
+            lost.set()
+            self._ready.forget()
             if connection.is_open:
                 connection.close()
 
-    def _finish_in_hand(self, connection: Any, handlers: list[threading.Thread]) -> None:
+    def _finish_in_hand(self, connection: Any, handlers: Sequence[threading.Thread]) -> None:
         self._ready.end()
-        while any(handler.is_alive() for handler in handlers):
+        self._wait_for(handlers, partial(connection.process_data_events, time_limit=POLL_SECONDS))
+        until = time.monotonic() + FINISH_SECONDS
+        while not self._mover.is_idle and time.monotonic() < until:
             connection.process_data_events(time_limit=POLL_SECONDS)
         connection.process_data_events(time_limit=0)
 
+    def _wait_for(
+        self, handlers: Sequence[threading.Thread], meanwhile: Callable[[], object]
+    ) -> None:
+        """Wait until the handlers have ended; once one of them hangs, a few seconds more."""
+        until = None
+        while any(handler.is_alive() for handler in handlers):
+            if until is None and self._handling.overdue():
+                until = time.monotonic() + FINISH_SECONDS
+            if until is not None and time.monotonic() > until:
+                return
+            meanwhile()
+
+    def _require_none_hung(self, known: Sequence[Overdue] = ()) -> None:
+        hung = known or self._handling.overdue()
+        for one in hung:
+            self._log.error("handler_hung", what=one.what, seconds=one.seconds, stack=one.stack)
+        if hung:
+            raise HandlerHung(f"{hung[0].what} has not returned for {hung[0].seconds:.0f} s")
+
     def _on_delivery(
         self,
-        settle: Settle,
-        channel: Any,  # noqa: ARG002 - `settle` has it
+        source: Source,
+        channel: Any,  # noqa: ARG002 - `source` has it
         method: Any,
         properties: Any,
         body: bytes,
     ) -> None:
         delivery = Delivery(method.delivery_tag, properties, body, method.redelivered)
-        self._ready.put(settle, delivery)
+        self._ready.put(source, delivery)
 
-    def _handle_all(self, stop: threading.Event) -> None:
+    def _handle_all(self) -> None:
         is_over = False
         while not is_over:
             with self._ready.take() as hand:
                 if hand is None:
                     is_over = True
                 # What is not begun the broker gives to whoever comes next.
-                elif not stop.is_set():
-                    self._handle(hand, stop)
+                elif not hand.source.ended.is_set():
+                    self._handle(hand)
 
-    def _handle(self, hand: Hand, stop: threading.Event) -> None:
+    def _handle(self, hand: Hand) -> None:
         def top_up() -> Sequence[Delivery]:
             self._ready.top_up(hand)
             return hand.deliveries
 
+        source = hand.source
         if len(hand.deliveries) > 1:
-            verdicts = self._handling.judge_all(hand.deliveries, stop, top_up)
+            for judged in self._handling.judge_all(hand.deliveries, source.ended, top_up):
+                source.settle(judged)
         else:
-            verdicts = [self._handling.judge(hand.deliveries[0], stop)]
-        hand.settle(list(zip(hand.deliveries, verdicts, strict=True)))
+            delivery = hand.deliveries[0]
+            source.settle([(delivery, self._handling.judge(delivery, source.ended))])
 
     def _settle_soon(
-        self, connection: Any, channel: Any, judged: Sequence[tuple[Delivery, Verdict]]
+        self,
+        connection: Any,
+        channel: Any,
+        lost: threading.Event,
+        judged: Sequence[tuple[Delivery, Verdict]],
     ) -> None:
+        done = [delivery for delivery, verdict in judged if verdict.is_done]
+        self._ack_soon(connection, channel, done)
+        for delivery, verdict in judged:
+            if verdict.move_to is not None:
+                # The copy is confirmed before the original is acked: at worst there are two.
+                self._mover.submit(
+                    Copy(
+                        verdict.move_to,
+                        copy_properties(delivery, verdict),
+                        delivery.body,
+                        on_confirmed=partial(self._ack_soon, connection, channel, [delivery]),
+                        is_wanted=lambda: not lost.is_set(),
+                    )
+                )
+
+    def _ack_soon(self, connection: Any, channel: Any, deliveries: Sequence[Delivery]) -> None:
+        if not deliveries:
+            return
         try:
-            connection.add_callback_threadsafe(partial(_settle_all, channel, judged))
+            connection.add_callback_threadsafe(partial(_ack_all, channel, deliveries))
         except pika.exceptions.ConnectionWrongStateError:
             # Unacked, so they come again; the inbox knows what was done already.
-            ids = [delivery.properties.message_id for delivery, _ in judged]
+            ids = [delivery.properties.message_id for delivery in deliveries]
             self._log.warning("deliveries_come_again", message_ids=ids)
 
 
-def _settle_all(channel: Any, judged: Sequence[tuple[Delivery, Verdict]]) -> None:
-    for delivery, verdict in judged:
-        _settle(channel, delivery, verdict)
-
-
-def _settle(channel: Any, delivery: Delivery, verdict: Verdict) -> None:
-    if not channel.is_open or verdict.result == "stopping":
-        return
-    if verdict.move_to is not None:
-        # The copy is confirmed before the original is acked: at worst there are two.
-        channel.basic_publish(
-            "", verdict.move_to, delivery.body, _moved(delivery, verdict), mandatory=True
-        )
-    channel.basic_ack(delivery.tag)
-
-
-def _moved(delivery: Delivery, verdict: Verdict) -> pika.BasicProperties:
-    original = delivery.properties
-    headers = dict(original.headers or {})
-    headers |= {
-        ATTEMPT_HEADER: delivery.attempt,
-        REASON_HEADER: verdict.reason[:500],
-        FAILED_AT_HEADER: datetime.now(UTC).isoformat(),
-    }
-    if verdict.stack:
-        headers[STACK_HEADER] = verdict.stack
-    return pika.BasicProperties(
-        content_type=original.content_type,
-        delivery_mode=PERSISTENT,
-        message_id=original.message_id,
-        correlation_id=original.correlation_id,
-        type=original.type,
-        headers=headers,
-    )
+def _ack_all(channel: Any, deliveries: Sequence[Delivery]) -> None:
+    for delivery in deliveries:
+        if channel.is_open:
+            channel.basic_ack(delivery.tag)

@@ -1,5 +1,6 @@
 """Deliveries in hand: what was fetched and not begun, and what may be begun next."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 ATTEMPT_HEADER: Final = "x-octoco-attempt"
+REASON_HEADER: Final = "x-octoco-reason"
+# The reason of a delivery in whose handling a process ended, without a word about why.
+PROCESS_DIED: Final = "ProcessDied"
 TYPE_HEADER: Final = "cloudEvents_type"
 SUBJECT_HEADER: Final = "cloudEvents_subject"
 BATCH_SIZE: Final = 100
@@ -44,6 +48,21 @@ class Delivery:
         """Whether nothing has gone wrong with it yet, as far as anybody knows."""
         return not self.redelivered and self.attempt == 1
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a process that had fetched it may have died of it.
+
+        The flag is all that every RabbitMQ tells of this alike: `x-delivery-count` also counts
+        what was fetched and never begun, and from 4.3 on means something else.
+        """
+        return self.redelivered or (self._text(REASON_HEADER) or "").startswith(PROCESS_DIED)
+
+    @property
+    def key(self) -> str:
+        """What it is known by at its next delivery, whatever its body is."""
+        message_id = self.properties.message_id
+        return message_id or f"sha256:{hashlib.sha256(self.body).hexdigest()}"
+
     def _text(self, name: str) -> str | None:
         value = self._header(name)
         return value if isinstance(value, str) else None
@@ -61,8 +80,27 @@ class Verdict:
     reason: str = ""
     stack: str = ""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do with the delivery but to ack it."""
+        return self.move_to is None and self.result != "stopping"
+
 
 Settle = Callable[[Sequence[tuple[Delivery, Verdict]]], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Where deliveries come from: one connection for as long as it lives.
+
+    Args:
+        settle: Carries out verdicts on deliveries that came from here.
+        ended: Set when nothing more can be settled here, because the connection is gone or all
+            is to stop: what is not begun comes again, to whomever.
+    """
+
+    settle: Settle
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -70,23 +108,27 @@ class Hand:
     """What one thread handles next: one delivery, or several of one type in the order they came.
 
     Args:
-        settle: Carries out the verdicts, on the connection that the deliveries came by.
+        source: Where the deliveries came from.
         deliveries: At least one.
         is_turn: Whether it is this process's turn at the types that are handled in batches.
+        is_suspect: Whether it is the one suspect that the process has in hand.
     """
 
-    settle: Settle
+    source: Source
     deliveries: list[Delivery]
     is_turn: bool
+    is_suspect: bool = False
     aggregates: set[str] = field(default_factory=set)
 
 
 class ReadyDeliveries:
     """The deliveries that were fetched and not begun, shared by the threads that handle them.
 
-    They are begun in the order in which they came, with two exceptions that overtake nobody of
+    They are begun in the order in which they came, with three exceptions that overtake nobody of
     the same aggregate: deliveries of a type that is handled in batches are begun by one thread at
-    a time, so those behind them may pass; and a batch takes what is ready of its type past others.
+    a time, so those behind them may pass; a batch takes what is ready of its type past others;
+    and of those that a process may have died of, one is in hand at a time, so that it is plain
+    whose fault it is if the process dies again.
 
     Args:
         batch_types: Event types that may be handled several at a time.
@@ -96,16 +138,17 @@ class ReadyDeliveries:
     def __init__(self, *, batch_types: Collection[str] = (), batch_size: int = 1) -> None:
         self._batch_types = frozenset(batch_types)
         self._batch_size = batch_size
-        self._waiting: list[tuple[Settle, Delivery]] = []
+        self._waiting: list[tuple[Source, Delivery]] = []
         self._in_hand: set[str] = set()
         self._turn_taken = False
+        self._suspect_taken = False
         self._ended = False
         self._changed = threading.Condition()
 
-    def put(self, settle: Settle, delivery: Delivery) -> None:
+    def put(self, source: Source, delivery: Delivery) -> None:
         """Add a delivery that has just come."""
         with self._changed:
-            self._waiting.append((settle, delivery))
+            self._waiting.append((source, delivery))
             self._changed.notify()
 
     def forget(self) -> None:
@@ -143,21 +186,28 @@ class ReadyDeliveries:
             self._in_hand -= hand.aggregates
             if hand.is_turn:
                 self._turn_taken = False
+            if hand.is_suspect:
+                self._suspect_taken = False
             self._changed.notify_all()
 
     def _pick(self) -> Hand | None:
         passed: set[str] = set()
-        for place, (settle, delivery) in enumerate(self._waiting):
+        for place, (source, delivery) in enumerate(self._waiting):
             aggregate_id = delivery.aggregate_id
             # What had trouble before is handled by itself and keeps nobody waiting.
             of_batch = delivery.event_type in self._batch_types and delivery.is_first_try
-            if (of_batch and self._turn_taken) or self._must_wait(aggregate_id, passed):
+            if (
+                (of_batch and self._turn_taken)
+                or (delivery.is_suspect and self._suspect_taken)
+                or self._must_wait(aggregate_id, passed)
+            ):
                 if aggregate_id is not None:
                     passed.add(aggregate_id)
                 continue
             del self._waiting[place]
-            hand = Hand(settle, [delivery], is_turn=of_batch)
+            hand = Hand(source, [delivery], is_turn=of_batch, is_suspect=delivery.is_suspect)
             self._hold(hand, aggregate_id)
+            self._suspect_taken = self._suspect_taken or hand.is_suspect
             if of_batch:
                 self._turn_taken = True
                 self._gather(hand)
@@ -178,12 +228,12 @@ class ReadyDeliveries:
         """Move what may join a batch from what waits into the hand."""
         first = hand.deliveries[0]
         room = BATCH_BYTES_MAX - sum(len(delivery.body) for delivery in hand.deliveries)
-        kept: list[tuple[Settle, Delivery]] = []
+        kept: list[tuple[Source, Delivery]] = []
         passed: set[str] = set()
-        for settle, delivery in self._waiting:
+        for source, delivery in self._waiting:
             aggregate_id = delivery.aggregate_id
             fits = (
-                settle is hand.settle
+                source is hand.source
                 and delivery.event_type == first.event_type
                 and delivery.is_first_try
                 and len(hand.deliveries) < self._batch_size
@@ -196,7 +246,7 @@ class ReadyDeliveries:
                 room -= len(delivery.body)
                 self._hold(hand, aggregate_id)
             else:
-                kept.append((settle, delivery))
+                kept.append((source, delivery))
                 if aggregate_id is not None:
                     passed.add(aggregate_id)
         self._waiting = kept

@@ -1,0 +1,24 @@
+"""How consumers come by their connections."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pika
+
+# Makes a connection that is used by the one thread which made it.
+Connect = Callable[[], Any]
+
+SOCKET_SECONDS: Final = 5.0
+
+
+def connecting_to(url: str) -> Connect:
+    """Return what connects to the broker at a URL; each call makes a connection or raises."""
+    parameters = pika.URLParameters(url)
+    # Whoever waits for an answer that never comes must hear of a stop all the same.
+    parameters.socket_timeout = SOCKET_SECONDS
+    parameters.stack_timeout = 2 * SOCKET_SECONDS
+
+    def connect() -> pika.BlockingConnection:
+        return pika.BlockingConnection(parameters)
+
+    return connect
