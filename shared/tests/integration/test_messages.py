@@ -3,8 +3,6 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar
@@ -17,12 +15,8 @@ from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.errors import Refusal, TooEarly
 from octoco.events import Event
 from octoco.messaging.contracts import Contracts
-from octoco.messaging.ports import Fate
-from octoco.messaging.publisher import ConfirmedPublisher, _Batch
 from octoco.messaging.topology import Topology
-from octoco.messaging.wire import from_properties, to_properties
-from octoco.outbox.relay import Relay
-from octoco.outbox.store import PostgresOutboxStore
+from octoco.messaging.wire import to_properties
 from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
 from octoco.worker import Worker, WorkerParts
@@ -125,42 +119,6 @@ def test_messages_are_all_handled_and_leave_the_outbox(
     eventually(lambda: probe.waiting("outbox") == 0, what="an empty outbox")
 
 
-def test_messages_of_one_aggregate_reach_the_broker_in_order(
-    units: Units,
-    schema: ProvisionedSchema,
-    amqp_url: str,
-    topology_of: Callable[..., Topology],
-) -> None:
-    topology = topology_of("probe")
-    announce(units, *(Happened(f"aggregate {n % 3}", n) for n in range(30)))
-    publisher = ConfirmedPublisher(url=amqp_url, exchange=topology.exchange_name)
-    outbox = PostgresOutboxStore(url=schema.service_url, service="probe")
-    relay = Relay(outbox, publisher)
-    with contextlib.closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
-        channel = connection.channel()
-        topology.declare(channel, [EVENT_TYPE])
-        while relay.relay_once():
-            continue
-        arrived = []
-        while (found := channel.basic_get(topology.queue, auto_ack=True))[0] is not None:
-            arrived.append(from_properties(found[1], found[2]))
-    publisher.close()
-    outbox.close()
-    for aggregate in range(3):
-        numbers = [e.data["n"] for e in arrived if e.aggregate_id == f"aggregate {aggregate}"]
-        assert numbers == list(range(aggregate, 30, 3))
-
-
-def test_only_one_connection_leads_the_relay(schema: ProvisionedSchema) -> None:
-    first, second = (PostgresOutboxStore(url=schema.service_url, service="probe") for _ in range(2))
-    assert first.lead()
-    assert not second.lead()
-    assert first.lead(), "it still does"
-    first.close()
-    eventually(second.lead, what="the second leads")
-    second.close()
-
-
 def test_a_deleted_queue_is_declared_again_and_what_was_announced_arrives(
     units: Units, run_probe: Callable[..., Probe]
 ) -> None:
@@ -186,32 +144,6 @@ def test_headers_that_make_no_sense_stop_nobody(
     announce(units, Happened("one", 1))
     eventually(lambda: probe.effects() == [1], what="the effect")
     eventually(lambda: probe.depth(probe.topology.dead_queue) == 8, what="eight dead messages")
-
-
-def test_confirms_of_a_connection_given_up_settle_nothing_of_the_next(
-    amqp_url: str, topology_of: Callable[..., Topology]
-) -> None:
-    topology = topology_of("probe")
-    with contextlib.closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
-        topology.declare(connection.channel(), [EVENT_TYPE])
-    publisher = ConfirmedPublisher(url=amqp_url, exchange=topology.exchange_name)
-    event = Event("msg_a", EVENT_TYPE, "probe", "one", _now(), {"n": 1}, correlation_id="c")
-    assert publisher.publish([event]) == [Fate.CONFIRMED]
-    old = publisher._link
-    assert old is not None
-    publisher.close()
-    assert publisher.publish([replace(event, id="msg_b")]) == [Fate.CONFIRMED]
-    new = publisher._link
-    assert new is not None
-    assert new is not old
-    waiting = _Batch([replace(event, id="msg_c")], Future())
-    new._batch, new._in_flight = waiting, {2: 0}
-    late = pika.frame.Method(1, pika.spec.Basic.Ack(delivery_tag=2, multiple=True))
-    old._on_confirm(late)
-    assert not waiting.done.done()
-    new._on_confirm(late)
-    assert waiting.done.result(0) == [Fate.CONFIRMED]
-    publisher.close()
 
 
 def test_the_same_message_twice_has_one_effect(
@@ -320,24 +252,6 @@ def test_an_event_that_is_too_early_is_parked_and_taken_up_later(
     arrived.set()
     eventually(lambda: probe.effects() == [1], what="the effect")
     eventually(lambda: probe.waiting("parked_events") == 0, what="nothing parked")
-
-
-def test_a_row_that_commits_late_is_relayed_too(
-    units: Units, schema: ProvisionedSchema, run_probe: Callable[..., Probe]
-) -> None:
-    late = psycopg2.connect(schema.service_url)
-    with late.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO outbox (message_id, event_type, aggregate_id, occurred_at, data,"
-            " correlation_id) VALUES ('msg_late', %s, 'late', now(), '{\"n\": 1}', 'c')",
-            (EVENT_TYPE,),
-        )
-    probe = run_probe()
-    announce(units, Happened("other", 2))
-    eventually(lambda: probe.effects() == [2], what="the younger row's effect")
-    late.commit()
-    late.close()
-    eventually(lambda: probe.effects() == [2, 1], what="the late row's effect")
 
 
 def test_one_worker_leads_and_another_takes_over(

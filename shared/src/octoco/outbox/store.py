@@ -1,28 +1,46 @@
-"""The relay's side of the outbox table: one connection, and the leader's lock on it."""
+"""The relay's side of the outbox table: one connection, and the leader's lock on it.
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+The lock ends with the connection, so both ends must notice when the other one is gone. The leader
+asks something every second; the server ends a session that is silent for `lease_seconds`, and a
+leader that gets no answer for as long gives its connection up.
+"""
+
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import psycopg2
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from octoco.events import Event
 from octoco.outbox.ports import OutboxSize, OutboxUnavailable, StoredEvent
+from octoco.outbox.session import Session
 
+LEASE_SECONDS: Final = 5
+COUNTED_MAX: Final = 100_000
+
+_SETTINGS: Final = {
+    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    # A delete that a crash takes back is a message published twice, which the inbox knows.
+    "synchronous_commit": "off",
+    # The oldest rows by the primary key, whatever the statistics of an ever changing table say.
+    "enable_seqscan": "off",
+}
+_TIMEOUTS: Final = ("idle_session_timeout", "statement_timeout", "tcp_user_timeout")
+_LEAD: Final = (
+    "SELECT pg_try_advisory_lock(hashtextextended('octoco.relay:' || current_schema(), 0))"
+)
+_STILL_THERE: Final = "SELECT 1"
 _READ: Final = """
     SELECT id, message_id, event_type, aggregate_id, occurred_at, data,
            correlation_id, causation_id, traceparent
     FROM outbox WHERE NOT aggregate_id = ANY(%(held_back)s) ORDER BY id LIMIT %(limit)s
 """
-_LEAD: Final = (
-    "SELECT pg_try_advisory_lock(hashtextextended('octoco.relay:' || current_schema(), 0))"
-)
-_STILL_THERE: Final = "SELECT 1"
-_DELETE: Final = "DELETE FROM outbox WHERE id = ANY(%s)"
+_DELETE: Final = "DELETE FROM outbox WHERE id = ANY(%(ids)s)"
 _MEASURE: Final = """
-    SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)
-    FROM outbox
+    SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT %(most)s) AS counted),
+           coalesce(extract(epoch FROM clock_timestamp() - (
+               SELECT stored_at FROM outbox ORDER BY id LIMIT 1)), 0)
 """
 
 
@@ -30,21 +48,29 @@ class PostgresOutboxStore:
     """See `octoco.outbox.ports.OutboxStore`.
 
     Args:
-        url: libpq connection URL of the service's own role; the leader's lock lives on it.
+        url: libpq connection URL of the service's own role; the leader's lock lives on it, so a
+            pooler in between must give a connection a server session of its own.
         service: Whose outbox it is.
+        lease_seconds: A leader that is silent, or unanswered, for so long leads no more.
     """
 
-    def __init__(self, *, url: str, service: str) -> None:
+    def __init__(self, *, url: str, service: str, lease_seconds: int = LEASE_SECONDS) -> None:
         self._url = url
         self._service = service
-        self._connection: Any = None
+        self._lease_seconds = lease_seconds
+        self._session: Session | None = None
         self._leads = False
 
     def lead(self) -> bool:
-        if self._leads:
-            self._ask(_STILL_THERE)
-        else:
-            self._leads = bool(self._ask(_LEAD)[0][0])
+        try:
+            if self._session is None:
+                self._session = self._connect()
+            if self._leads:
+                self._session.ask(_STILL_THERE)
+            else:
+                self._leads = bool(self._session.ask(_LEAD)[0][0])
+        except psycopg2.Error as error:
+            raise self._lost(error) from error
         return self._leads
 
     def read(self, *, held_back: Collection[str], limit: int) -> Sequence[StoredEvent]:
@@ -52,49 +78,37 @@ class PostgresOutboxStore:
         return [self._stored(row) for row in rows]
 
     def delete(self, ids: Collection[int]) -> None:
-        with self._cursor() as cursor:
-            cursor.execute(_DELETE, (list(ids),))
+        self._ask(_DELETE, {"ids": list(ids)})
 
     def measure(self) -> OutboxSize:
-        ((waiting, age_seconds),) = self._ask(_MEASURE)
+        ((waiting, age_seconds),) = self._ask(_MEASURE, {"most": COUNTED_MAX})
         return OutboxSize(waiting, float(age_seconds))
 
     def close(self) -> None:
-        connection, self._connection, self._leads = self._connection, None, False
-        if connection is not None:
-            with suppress(psycopg2.Error):
-                connection.close()
+        session, self._session, self._leads = self._session, None, False
+        if session is not None:
+            session.close()
 
-    def _ask(self, statement: str, values: object = None) -> list[tuple[Any, ...]]:
-        with self._cursor() as cursor:
-            cursor.execute(statement, values)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            return rows
-
-    @contextmanager
-    def _cursor(self) -> Iterator[Any]:
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-            with self._connection.cursor() as cursor:
-                yield cursor
-        except psycopg2.Error as error:
-            self.close()
-            raise OutboxUnavailable(
-                f"The outbox cannot be reached ({type(error).__name__})."
-            ) from error
-
-    def _connect(self) -> Any:
-        connection = psycopg2.connect(
+    def _connect(self) -> Session:
+        milliseconds = str(self._lease_seconds * 1000)
+        return Session(
             self._url,
-            connect_timeout=5,
             application_name=f"{self._service}-relay",
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
+            settings={**_SETTINGS, **dict.fromkeys(_TIMEOUTS, milliseconds)},
+            answer_seconds=self._lease_seconds,
         )
-        connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
-        return connection
+
+    def _ask(self, statement: str, values: object) -> list[tuple[Any, ...]]:
+        if self._session is None or not self._leads:
+            raise OutboxUnavailable("The outbox's lead is not held.")
+        try:
+            return self._session.ask(statement, values)
+        except psycopg2.Error as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: psycopg2.Error) -> OutboxUnavailable:
+        self.close()
+        return OutboxUnavailable(f"The outbox cannot be reached ({type(error).__name__}).")
 
     def _stored(self, row: tuple[Any, ...]) -> StoredEvent:
         place, message_id, event_type, aggregate_id, occurred_at, data, *context = row
