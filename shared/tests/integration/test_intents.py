@@ -202,6 +202,97 @@ def test_an_answer_with_a_time_of_its_own_begins_the_counting_anew(
     assert perform(handler), "the first failure waits by the first place of the schedule"
 
 
+class Doubting(Scripted):
+    """Writes down at each try whether an earlier call may have been made."""
+
+    def prepare(self, unit: PostgresUnit, intent: Intent) -> str | None:
+        self.steps.append("in doubt" if intent.was_begun else "sure")
+        return intent.subject_id
+
+
+def raising(error: Exception) -> Callable[[], Done | Again]:
+    def call() -> Done | Again:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("call", "next_one"),
+    [
+        (raising(Unavailable("no answer")), "in doubt"),
+        (raising(ZeroDivisionError("a bug")), "in doubt"),
+        (raising(NotTried("circuit open", retry_after_seconds=10)), "sure"),
+        (lambda: Again(reason="greylisted"), "sure"),
+        (lambda: Again(reason="lost within the body", in_doubt=True), "in doubt"),
+    ],
+)
+def test_the_next_try_knows_whether_the_call_may_have_been_made(
+    perform: Callable[[Scripted], bool],
+    clock: FixedClock,
+    call: Callable[[], Done | Again],
+    next_one: str,
+) -> None:
+    handler = Doubting(call)
+    assert perform(handler)
+    clock.advance(timedelta(seconds=60))
+    handler.on_call = Done
+    assert perform(handler)
+    assert handler.steps[0] == "sure"
+    assert [step for step in handler.steps if step in {"sure", "in doubt"}][1] == next_one
+
+
+def test_a_doubt_stays_through_tries_that_sent_nothing_and_ends_with_an_answer(
+    perform: Callable[[Scripted], bool], clock: FixedClock, database: Database
+) -> None:
+    handler = Doubting(raising(Unavailable("no answer")))
+    answers: list[Callable[[], Done | Again]] = [
+        raising(NotTried("circuit open", retry_after_seconds=1)),
+        lambda: Again(reason="not yet"),
+        Done,
+    ]
+    assert perform(handler)
+    for answer in answers:
+        clock.advance(timedelta(minutes=2))
+        handler.on_call = answer
+        assert perform(handler)
+    said = [step for step in handler.steps if step in {"sure", "in doubt"}]
+    assert said == ["sure", "in doubt", "in doubt", "sure"]
+    (row,) = database.statement("SELECT begun_at, answered_at, finished_at FROM intents", {})
+    assert row.begun_at <= row.answered_at == row.finished_at
+
+
+def test_a_database_that_goes_away_in_prepare_leaves_no_doubt(
+    perform: Callable[[Scripted], bool], clock: FixedClock
+) -> None:
+    class Interrupted(Doubting):
+        def prepare(self, unit: PostgresUnit, intent: Intent) -> str | None:
+            super().prepare(unit, intent)
+            if len(self.steps) == 1:
+                raise Unavailable("the database goes away")
+            return intent.subject_id
+
+    handler = Interrupted()
+    assert perform(handler)
+    clock.advance(timedelta(seconds=10))
+    assert perform(handler)
+    assert handler.steps == ["sure", "sure", "call", "record"]
+
+
+def test_an_intent_with_nothing_left_to_do_is_finished_without_a_call(
+    perform: Callable[[Scripted], bool], database: Database
+) -> None:
+    class NothingLeft(Scripted):
+        def prepare(self, unit: PostgresUnit, intent: Intent) -> str | None:
+            return None
+
+    handler = NothingLeft()
+    assert perform(handler)
+    (row,) = database.statement("SELECT begun_at, finished_at FROM intents", {})
+    assert (row.begun_at, handler.steps) == (None, [])
+    assert row.finished_at is not None
+
+
 def test_an_executors_threads_outlive_whatever_the_database_says(
     database: Database, units: Units, schema: ProvisionedSchema
 ) -> None:

@@ -61,16 +61,16 @@ def test_a_delivery_passes_through_its_states(units: UnitsOfWork[NotificationsUn
     assert not units.run(lambda unit: unit.deliveries.add(again))
     other = replace(again, template=Template.WELCOME, token=None)
     assert units.run(lambda unit: unit.deliveries.add(other))
-    begun = delivery.begin(NOW)
+    begun = delivery.begin(NOW, in_doubt=False)
     for version in (
         begun,
         begun.postpone(),
-        begun.begin(NOW),
-        begun.begin(NOW).succeed(NOW),
+        begun.begin(NOW, in_doubt=True),
+        begun.begin(NOW, in_doubt=True).succeed(NOW),
     ):
         units.run(lambda unit, version=version: unit.deliveries.save(version))  # type: ignore[misc]
         assert units.run(lambda unit: unit.deliveries.lock(delivery.id)) == version
-    failed = other.begin(NOW).fail(FailureReason.REFUSED_BY_SERVER)
+    failed = other.begin(NOW, in_doubt=False).fail(FailureReason.REFUSED_BY_SERVER)
     units.run(lambda unit: unit.deliveries.save(failed))
     assert units.run(lambda unit: unit.deliveries.lock(other.id)) == failed
 

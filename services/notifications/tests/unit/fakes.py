@@ -157,6 +157,7 @@ class World:
         self.clock = FixedClock(NOW)
         self.mailer = FakeMailer()
         self.counter = FakeCounter()
+        self.begun_at: datetime | None = None
         self.send_email = SendEmail(
             clock=self.clock,
             renderer=JinjaRenderer(public_url="http://127.0.0.1:8080/"),
@@ -190,10 +191,14 @@ class World:
         return delivery
 
     def intent(self, attempt: int = 1) -> Intent:
-        return Intent(SEND_EMAIL, self.only.id, {}, attempt, NOW, NOW)
+        return Intent(SEND_EMAIL, self.only.id, {}, attempt, NOW, NOW, self.begun_at)
 
     def prepare(self) -> RenderedMail | None:
-        return self.units.run(lambda unit: self.send_email.prepare(unit, self.intent()))
+        """Prepare and mark the call begun; the next one finds the mark if no answer follows."""
+        prepared = self.units.run(lambda unit: self.send_email.prepare(unit, self.intent()))
+        if prepared is not None:
+            self.begun_at = self.clock.now()
+        return prepared
 
     def perform(self) -> Done | Again:
         """Perform the only delivery's intent as the executor does."""
@@ -201,8 +206,11 @@ class World:
         if prepared is None:
             return Done()
         answer = self.send_email.call(prepared)
-        return self.units.run(
+        verdict = self.units.run(
             lambda unit: self.send_email.record(
                 unit, self.intent(), prepared=prepared, answer=answer
             )
         )
+        if isinstance(verdict, Done) or not verdict.in_doubt:
+            self.begun_at = None
+        return verdict

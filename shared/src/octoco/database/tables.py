@@ -66,7 +66,7 @@ CREATE TABLE intents (
     CHECK (answered_at IS NULL OR begun_at IS NOT NULL)
 );
 CREATE INDEX intents_due ON intents (kind, due_at) WHERE finished_at IS NULL;
-CREATE INDEX intents_finished ON intents (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX intents_finished ON intents (kind, finished_at) WHERE finished_at IS NOT NULL;
 COMMENT ON TABLE intents IS 'Calls that are to leave the system; lease is the fencing token.';
 COMMENT ON COLUMN intents.begun_at IS 'When the last call was begun, committed before it.';
 COMMENT ON COLUMN intents.answered_at IS
@@ -82,6 +82,21 @@ CREATE TABLE intent_pushes (
 );
 CREATE INDEX intent_pushes_of ON intent_pushes (kind, subject_id);
 COMMENT ON TABLE intent_pushes IS 'Who made which intent due at once, and why; kept for ever.';
+
+CREATE TABLE discarded_messages (
+    message_id text NOT NULL,
+    body_sha256 text NOT NULL,
+    event_type text,
+    headers jsonb NOT NULL,
+    body text NOT NULL,
+    reason text NOT NULL CHECK (reason <> ''),
+    discarded_by text NOT NULL CHECK (discarded_by <> ''),
+    discarded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (message_id, body_sha256)
+);
+CREATE INDEX discarded_messages_newest ON discarded_messages (discarded_at);
+COMMENT ON TABLE discarded_messages IS
+    'Dead messages that will not be handled: who said so, and why; kept for ever, without secrets.';
 
 CREATE TABLE idempotency_keys (
     user_id text NOT NULL,
@@ -99,12 +114,12 @@ GRANT SELECT, INSERT, DELETE ON outbox TO {role};
 GRANT SELECT, INSERT, DELETE ON inbox TO {role};
 GRANT SELECT, INSERT, DELETE ON suspect_deliveries TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON parked_events, intents, idempotency_keys TO {role};
-GRANT SELECT, INSERT ON intent_pushes TO {role};
+GRANT SELECT, INSERT ON intent_pushes, discarded_messages TO {role};
 """
 
 
 def messaging_tables_v1(service_role: str) -> str:
-    """Return the SQL of outbox, inbox, parked events, intents and idempotency keys.
+    """Return the SQL of outbox, inbox, parked and discarded messages, intents, idempotency keys.
 
     Args:
         service_role: The role that the service runs as; it may use the tables, not change them.

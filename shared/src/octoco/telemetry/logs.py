@@ -25,6 +25,11 @@ _SECRET_WORDS: Final = (
 _SAFE_NAMES: Final = frozenset({"token_id", "tokens_deleted"})
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a field's name speaks of a secret, so that its value is shown to nobody."""
+    return name not in _SAFE_NAMES and any(word in name.lower() for word in _SECRET_WORDS)
+
+
 def configure_logging(*, service: str, process: str, level: str) -> None:
     """Send everything that is logged to standard output as JSON lines.
 
@@ -86,7 +91,7 @@ def _mask_secrets(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     for name in event:
-        if name not in _SAFE_NAMES and any(word in name.lower() for word in _SECRET_WORDS):
+        if is_secret_name(name):
             event[name] = MASK
     return event
 

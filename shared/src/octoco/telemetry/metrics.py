@@ -108,17 +108,14 @@ INTENT_CALLS_OVERLONG = Counter(
     ["kind"],
 )
 INTENTS_DUE = Gauge(
-    "octoco_intents_due", "Intents that are due, by kind.", ["kind"], multiprocess_mode="mostrecent"
+    "octoco_intents_due",
+    "Intents that are due, by kind; 10,000 stands for any more.",
+    ["kind"],
+    multiprocess_mode="mostrecent",
 )
 INTENT_OLDEST_DUE_AGE = Gauge(
     "octoco_intent_oldest_due_age_seconds",
     "How late the intent is that has been due for longest, by kind; 0 if none is due.",
-    ["kind"],
-    multiprocess_mode="mostrecent",
-)
-INTENTS_UNANSWERED = Gauge(
-    "octoco_intents_unanswered",
-    "Unfinished intents whose last call was begun and has no recorded answer, by kind.",
     ["kind"],
     multiprocess_mode="mostrecent",
 )

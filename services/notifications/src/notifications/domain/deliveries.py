@@ -110,20 +110,19 @@ class Delivery:
     def has_ended(self) -> bool:
         return TRANSITIONS.is_final(self.status)
 
-    def begin(self, now: datetime) -> "Delivery":
+    def begin(self, now: datetime, *, in_doubt: bool) -> "Delivery":
         """Begin to send, or end the delivery where sending makes no sense any more.
 
-        A delivery found in `sending` was begun by a try whose outcome nobody recorded: the mail
-        may or may not have gone out. It is sent once more, and no more than once.
+        A mail that may have gone out already is sent once more, and no more than once.
 
         Args:
             now: UTC.
+            in_doubt: Whether a try was begun before whose outcome nobody recorded.
         """
         if self.token is not None and now >= self.token.expires_at:
             return self.fail(FailureReason.TOKEN_EXPIRED)
         if now - self.created_at >= GIVE_UP_AFTER:
             return self.fail(FailureReason.GAVE_UP)
-        in_doubt = self.status is DeliveryStatus.SENDING
         if in_doubt and self.repeats >= REPEATS_MAX:
             return self.fail(FailureReason.OUTCOME_UNKNOWN)
         return self._moved_to(DeliveryStatus.SENDING, repeats=self.repeats + int(in_doubt))

@@ -56,7 +56,7 @@ class SendEmail:
         if delivery.has_ended:
             return None
         token = None
-        begun = delivery.begin(self.clock.now())
+        begun = delivery.begin(self.clock.now(), in_doubt=intent.was_begun)
         if not begun.has_ended and begun.token is not None:
             try:
                 token = self.mail_tokens.decrypt(begun.token.ciphertext)
@@ -94,8 +94,8 @@ class SendEmail:
                 unit.deliveries.save(delivery.postpone())
                 return Again(reason=reason)
             case Unclear(reason):
-                # It stays begun, so that the next try counts as the one repeat.
-                return Again(reason=reason)
+                # The next try counts as the one repeat.
+                return Again(reason=reason, in_doubt=True)
 
     def _end(self, unit: NotificationsUnit, delivery: Delivery) -> Done:
         unit.deliveries.save(delivery)
