@@ -2,12 +2,15 @@
 
 import os
 import time
+from datetime import UTC, datetime, timedelta
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM_BYTES = 10
 # Two characters for each ten bits: an id is made for every row and message there is.
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _PAIR_SHIFTS = range(120, -1, -10)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def new_id(prefix: str) -> str:
@@ -26,4 +29,15 @@ def new_id(prefix: str) -> str:
     """
     milliseconds = time.time_ns() // 1_000_000
     number = (milliseconds << (8 * _RANDOM_BYTES)) | int.from_bytes(os.urandom(_RANDOM_BYTES))
+    return prefix + "_" + "".join([_PAIRS[number >> shift & 1023] for shift in _PAIR_SHIFTS])
+
+
+def first_id(prefix: str, *, at: datetime) -> str:
+    """Return the id below which all ids are that were made before a moment.
+
+    Args:
+        prefix: What the ids name.
+        at: The moment, timezone-aware; counted in whole milliseconds.
+    """
+    number = (at - _EPOCH) // _MILLISECOND << (8 * _RANDOM_BYTES)
     return prefix + "_" + "".join([_PAIRS[number >> shift & 1023] for shift in _PAIR_SHIFTS])

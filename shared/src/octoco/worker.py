@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
@@ -20,6 +20,7 @@ from octoco.inbox.suspects import PostgresSuspectStore
 from octoco.intents.executor import Executor
 from octoco.intents.intent import IntentHandler
 from octoco.intents.leases import PostgresIntentLeases
+from octoco.intents.overview import IntentOverview
 from octoco.messaging.connecting import connecting_to
 from octoco.messaging.consumer import Consumer
 from octoco.messaging.contracts import Contracts
@@ -31,6 +32,13 @@ from octoco.outbox.bell import BellListener
 from octoco.outbox.relay import Relay
 from octoco.outbox.store import PostgresOutboxStore
 from octoco.ports import UnitsOfWork
+from octoco.retention import (
+    PURGE_EVERY_SECONDS,
+    Kept,
+    Purge,
+    RetentionSettings,
+    kept_by_every_service,
+)
 from octoco.telemetry.health import health_application
 from octoco.telemetry.metrics import JOBS_RUN
 from octoco.telemetry.traces import shut_down_traces
@@ -39,6 +47,7 @@ U = TypeVar("U", bound=PostgresUnit)
 
 PARKED_EVERY_SECONDS: Final = 1.0
 SUSPECTS_EVERY_SECONDS: Final = 3600.0
+MEASURE_INTENTS_EVERY_SECONDS: Final = 15.0
 SHUTDOWN_SECONDS: Final = 25.0
 FAILED_SECONDS: Final = 5.0
 
@@ -74,6 +83,10 @@ class WorkerParts(Generic[U]):
             the same effect as the other one called for each.
         events: How many events are handled at once, and how long one may take.
         intents: A handler for each kind of intent.
+        forgettable_intents: Kinds whose subjects never come again, so that finished ones may be
+            forgotten.
+        retention: How long what every service has is kept.
+        kept: How long more tables of its own are.
         jobs: What is done periodically.
         host: Where health and metrics answer.
         port: Likewise; 0 picks a free one.
@@ -90,6 +103,9 @@ class WorkerParts(Generic[U]):
     batch_subscriptions: Mapping[str, BatchHandler[U]] = field(default_factory=dict)
     events: EventSettings = field(default_factory=EventSettings)
     intents: Mapping[str, IntentHandler[U, Any, Any]] = field(default_factory=dict)
+    forgettable_intents: Collection[str] = ()
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    kept: Sequence[Kept] = ()
     jobs: Sequence[PeriodicJob] = ()
     host: str = "127.0.0.1"
     port: int = 0
@@ -176,7 +192,20 @@ class Worker(Generic[U]):
                 partial(self._handling.take_up_parked, self._consumer.move),
             ),
             PeriodicJob("suspects", SUSPECTS_EVERY_SECONDS, suspects.forget),
+            PeriodicJob(
+                "measure_intents",
+                MEASURE_INTENTS_EVERY_SECONDS,
+                partial(IntentOverview(self._parts.database).measure, self._parts.intents),
+            ),
+            PeriodicJob("purge", PURGE_EVERY_SECONDS, self._purge().run),
         )
+
+    def _purge(self) -> Purge:
+        parts = self._parts
+        everywhere = kept_by_every_service(
+            parts.retention, forgettable_intents=parts.forgettable_intents
+        )
+        return Purge(parts.database, (*everywhere, *parts.kept))
 
     def _wake(self) -> None:
         self._relay.wake()

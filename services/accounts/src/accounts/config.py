@@ -7,6 +7,7 @@ from environs import Env
 
 from octoco.config import secret_list
 from octoco.messaging.settings import EventSettings, read_event_settings
+from octoco.retention import RetentionSettings, read_retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Settings:
     argon2_parallelism: int
     argon2_concurrent_max: int
     events: EventSettings = field(default_factory=EventSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def __repr__(self) -> str:
         """Name nothing: most of it is secret."""
@@ -46,4 +48,5 @@ def read(env: Env) -> Settings:
         argon2_parallelism=env.int("ARGON2_PARALLELISM", 1),
         argon2_concurrent_max=env.int("ARGON2_CONCURRENT_MAX", 2),
         events=read_event_settings(env),
+        retention=read_retention(env),
     )

@@ -95,6 +95,9 @@ def worker_parts(
         amqp_url=notifications.settings.amqp_url,
         subscriptions=subscriptions,
         events=notifications.settings.events,
+        # A delivery is stored once, by the unit that stores its intent.
+        forgettable_intents={SEND_EMAIL},
+        retention=notifications.settings.retention,
         intents={SEND_EMAIL: notifications.send_email},
         host=notifications.settings.worker_host,
         port=notifications.settings.worker_port,

@@ -6,6 +6,7 @@ from environs import Env
 
 from octoco.config import secret_list
 from octoco.messaging.settings import EventSettings, read_event_settings
+from octoco.retention import RetentionSettings, read_retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Settings:
     worker_port: int
     log_level: str
     events: EventSettings = field(default_factory=EventSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def __repr__(self) -> str:
         """Name nothing: most of it is secret."""
@@ -43,4 +45,5 @@ def read(env: Env) -> Settings:
         worker_port=env.int("WORKER_PORT", 8114),
         log_level=env.str("LOG_LEVEL", "info"),
         events=read_event_settings(env),
+        retention=read_retention(env),
     )

@@ -9,6 +9,7 @@ from notifications.config import Settings
 from octoco.intents.executor import Executor
 from octoco.intents.leases import PostgresIntentLeases
 from octoco.messaging.settings import EventSettings
+from octoco.retention import RetentionSettings
 
 given = json.load(sys.stdin)
 service = build(
@@ -17,6 +18,7 @@ service = build(
             **given,
             "mail_token_keys": tuple(given["mail_token_keys"]),
             "events": EventSettings(**given["events"]),
+            "retention": RetentionSettings(**given["retention"]),
         }
     )
 )

@@ -163,6 +163,14 @@ CREATE TABLE webhook_deliveries (
 CREATE INDEX webhook_deliveries_object ON webhook_deliveries (object_id, received_at);
 COMMENT ON TABLE webhook_deliveries IS 'Authentic deliveries as they came; unique by their bytes.';
 
+CREATE FUNCTION keep_webhooks_for_a_month() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a delivery is kept until it is finished, and for a month';
+END $$;
+CREATE TRIGGER keep_webhooks_for_a_month BEFORE DELETE ON webhook_deliveries FOR EACH ROW
+    WHEN (OLD.finished_at IS NULL OR OLD.received_at > clock_timestamp() - interval '29 days')
+    EXECUTE FUNCTION keep_webhooks_for_a_month();
+
 CREATE SEQUENCE refused_webhooks_number;
 CREATE TABLE refused_webhooks (
     slot integer PRIMARY KEY,
@@ -196,7 +204,8 @@ GRANT SELECT, INSERT ON tombstones TO payments_gateway;
 GRANT SELECT, INSERT, UPDATE (told_count, answered_at, outcome, code) ON money_facts
     TO payments_gateway;
 GRANT SELECT, INSERT, UPDATE (status) ON cases TO payments_gateway;
-GRANT SELECT, INSERT, UPDATE (finished_at, outcome) ON webhook_deliveries TO payments_gateway;
+GRANT SELECT, INSERT, UPDATE (finished_at, outcome), DELETE ON webhook_deliveries
+    TO payments_gateway;
 GRANT SELECT, INSERT, UPDATE ON refused_webhooks TO payments_gateway;
 GRANT USAGE ON SEQUENCE refused_webhooks_number TO payments_gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_registrations TO payments_gateway;

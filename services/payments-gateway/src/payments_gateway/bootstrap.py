@@ -17,6 +17,7 @@ from payments_gateway.adapters.encryption import Encryption
 from payments_gateway.adapters.format_verification import FormatVerification
 from payments_gateway.adapters.metrics import CASES_OPEN, MONEY_FACTS_UNANSWERED_AGE
 from payments_gateway.adapters.postgres.unit import SERVICE, GatewayUnit
+from payments_gateway.adapters.postgres.webhooks import kept_webhooks
 from payments_gateway.adapters.revio.provider import RevioProvider
 from payments_gateway.adapters.revio.transport import RevioTransport
 from payments_gateway.adapters.revio.webhook_format import RevioWebhookFormat
@@ -183,6 +184,10 @@ def worker_parts(
         amqp_url=gateway.settings.amqp_url,
         subscriptions=subscriptions,
         events=gateway.settings.events,
+        # A delivery and a fact are each stored once, by the unit that stores the intent.
+        forgettable_intents={PROCESS_WEBHOOK, REPEAT_MONEY_FACT},
+        retention=gateway.settings.retention,
+        kept=(kept_webhooks(gateway.settings.webhooks_days),),
         intents=intent_handlers(gateway),
         jobs=jobs(gateway),
         host=gateway.settings.worker_host,

@@ -9,6 +9,7 @@ from environs import Env
 from octoco.config import secret_list
 from octoco.errors import ConfigurationError
 from octoco.messaging.settings import EventSettings, read_event_settings
+from octoco.retention import RetentionSettings, read_days, read_retention
 from payments_gateway.domain.provider import Merchant
 
 
@@ -22,6 +23,7 @@ class Settings:
         revio_webhook_url: The address that Revio calls.
         bank_account_keys: Fernet keys, the one in use first.
         checkout_return_url: Where the checkout sends the payer's browser.
+        webhooks_days: For how many days deliveries are kept as they came.
     """
 
     database_url: str = field(repr=False)
@@ -36,6 +38,8 @@ class Settings:
     bank_account_keys: Sequence[str] = field(repr=False)
     checkout_return_url: str
     events: EventSettings = field(default_factory=EventSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    webhooks_days: int = 180
 
     @property
     def brand_id(self) -> str:
@@ -62,6 +66,8 @@ def read(env: Env) -> Settings:
         bank_account_keys=_bank_account_keys(env),
         checkout_return_url=env.str("CHECKOUT_RETURN_URL"),
         events=read_event_settings(env),
+        retention=read_retention(env),
+        webhooks_days=read_days(env, "WEBHOOKS_KEEP_DAYS", usual=180, least=30),
     )
 
 

@@ -14,6 +14,7 @@ from environs import Env
 from octoco.config import secret_list
 from octoco.errors import ConfigurationError
 from octoco.messaging.settings import EventSettings, read_event_settings
+from octoco.retention import RetentionSettings, read_retention
 from wallet.domain.limit_notation import limits_of
 from wallet.domain.limits import Limits
 from wallet.domain.seals import SealKey
@@ -35,6 +36,7 @@ class Settings:
     limits: Limits
     database_pool_size: int
     events: EventSettings = field(default_factory=EventSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def __repr__(self) -> str:
         """Name nothing: the addresses carry passwords."""
@@ -57,6 +59,7 @@ def read(env: Env) -> Settings:
         limits=limits_of(env.str),
         database_pool_size=database_pool_size,
         events=events,
+        retention=read_retention(env),
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from octoco.money import Money
+from octoco.retention import Kept
 from payments_gateway.adapters.postgres.statements import Statements
 from payments_gateway.domain.provider import PayoutState, PurchaseState, RegisteredWebhook
 from payments_gateway.domain.webhooks import (
@@ -17,6 +18,21 @@ from payments_gateway.domain.webhooks import (
 REFUSED_KEPT_MAX: Final = 1000
 REFUSED_BODY_BYTES_KEPT: Final = 4096
 REFUSED_SIGNATURE_CHARACTERS_KEPT: Final = 1024
+
+
+def kept_webhooks(days: int) -> Kept:
+    """Say which deliveries are kept for how long; one that is not finished is kept in any case.
+
+    The database itself refuses to delete any within a month.
+    """
+    return Kept(
+        "webhook_deliveries",
+        days,
+        primary_key="delivery_id",
+        order="delivery_id",
+        id_prefix="whd",
+        only="received_at < :before AND finished_at < :before",
+    )
 
 
 class PostgresWebhookDeliveries:
