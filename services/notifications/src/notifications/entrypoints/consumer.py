@@ -1,6 +1,7 @@
 """Events in: which handler takes which."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from notifications.adapters.postgres.unit import PostgresNotificationsUnit
 from notifications.bootstrap import Notifications
@@ -11,6 +12,13 @@ from notifications.use_cases.tell_user import TELLING, tell_user
 from octoco.clock import Clock
 from octoco.events import Event
 from octoco.messaging.handling import Handler
+
+# A user is told by what TELLING makes of the event.
+USE_CASES: Final[Mapping[str, Callable[..., object]]] = {
+    UserRegistered.TYPE: remember_recipient,
+    EmailVerificationRequested.TYPE: plan_verification,
+    **TELLING,
+}
 
 
 def subscriptions(notifications: Notifications) -> Mapping[str, Handler[PostgresNotificationsUnit]]:

@@ -46,10 +46,12 @@ def tell_user(unit: NotificationsUnit, clock: Clock, event: Event) -> None:
 
 
 def _email_verified(data: Mapping[str, Any]) -> _Mail:
+    """Welcome the user."""
     return _Mail(Template.WELCOME, EmailVerified.from_data(data).user_id, {})
 
 
 def _deposit_completed(data: Mapping[str, Any]) -> _Mail:
+    """Tell the user what came in, and what they may spend now."""
     news = DepositCompleted.from_data(data)
     facts = {**_amount(news.money), "available": news.available.amount_text}
     return _Mail(
@@ -60,6 +62,7 @@ def _deposit_completed(data: Mapping[str, Any]) -> _Mail:
 
 
 def _deposit_failed(data: Mapping[str, Any]) -> _Mail | None:
+    """Tell the user that no money came in, unless they cancelled it themselves."""
     news = DepositFailed.from_data(data)
     if news.status == "cancelled":
         # They cancelled it themselves, and no money had moved: nothing to tell.
@@ -73,6 +76,7 @@ def _deposit_failed(data: Mapping[str, Any]) -> _Mail | None:
 
 
 def _withdrawal_completed(data: Mapping[str, Any]) -> _Mail:
+    """Tell the user what was paid out."""
     news = WithdrawalCompleted.from_data(data)
     return _Mail(
         Template.WITHDRAWAL_COMPLETED,
@@ -82,6 +86,7 @@ def _withdrawal_completed(data: Mapping[str, Any]) -> _Mail:
 
 
 def _withdrawal_failed(data: Mapping[str, Any]) -> _Mail:
+    """Tell the user that nothing was paid out and the money is back in their wallet."""
     news = WithdrawalFailed.from_data(data)
     cancelled = news.status == "cancelled"
     return _Mail(
@@ -96,6 +101,7 @@ def _withdrawal_failed(data: Mapping[str, Any]) -> _Mail:
 
 
 def _bank_account_verified(data: Mapping[str, Any]) -> _Mail:
+    """Tell the user that a bank account may be paid out to, in case it is none of theirs."""
     news = BankAccountVerified.from_data(data)
     return _Mail(
         Template.BANK_ACCOUNT_VERIFIED,

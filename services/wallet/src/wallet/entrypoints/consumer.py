@@ -44,29 +44,25 @@ def handlers(*, clock: Clock, limits: Limits) -> Mapping[str, Handler]:
         clock: Says when the event is handled.
         limits: Name the currencies that new users get ledger accounts in.
     """
+    currencies = {*limits.deposits.currencies, *limits.withdrawals.currencies}
 
-    def register(unit: WalletUnit, event: Event) -> None:
-        register_user(
-            unit,
-            inbound.UserRegistered.from_data(event.data),
-            currencies={*limits.deposits.currencies, *limits.withdrawals.currencies},
-            at=clock.now(),
-        )
+    def timeless(message: type[Any]) -> Handler:
+        def handle(unit: WalletUnit, event: Event) -> None:
+            USE_CASES[message](unit, message.from_data(event.data))
 
-    def bank_account_verified(unit: WalletUnit, event: Event) -> None:
-        track_verified_bank_account(unit, inbound.BankAccountVerified.from_data(event.data))
+        return handle
 
-    def timed(message: type[Any], use_case: Callable[..., object]) -> Handler:
+    def timed(message: type[Any], **known: object) -> Handler:
         def handle(unit: WalletUnit, event: Event) -> None:
             now: datetime = clock.now()
-            use_case(unit, message.from_data(event.data), at=now)
+            USE_CASES[message](unit, message.from_data(event.data), **known, at=now)
 
         return handle
 
     return {
-        inbound.UserRegistered.TYPE: register,
-        inbound.BankAccountVerified.TYPE: bank_account_verified,
-        **{message.TYPE: timed(message, use_case) for message, use_case in _USE_CASES},
+        **{message.TYPE: timeless(message) for message in _TIMELESS},
+        **{message.TYPE: timed(message) for message in _TIMED},
+        inbound.UserRegistered.TYPE: timed(inbound.UserRegistered, currencies=currencies),
     }
 
 
@@ -93,28 +89,36 @@ def batch_handlers(*, clock: Clock) -> Mapping[str, BatchHandler]:
 
         return handle
 
-    return {message.TYPE: together(message, use_case) for message, use_case in _BATCH_USE_CASES}
+    return {
+        message.TYPE: together(message, use_case) for message, use_case in BATCH_USE_CASES.items()
+    }
 
 
-_BATCH_USE_CASES: Final[tuple[tuple[type[Any], Callable[..., object]], ...]] = (
-    (inbound.DepositPaid, credit_deposits),
-    (inbound.PayoutSucceeded, settle_withdrawals),
-)
-_USE_CASES: Final[tuple[tuple[type[Any], Callable[..., object]], ...]] = (
-    (inbound.EmailVerified, note_email_verified),
-    (inbound.UserFrozen, freeze_user),
-    (inbound.UserUnfrozen, unfreeze_user),
-    (inbound.BankAccountRemoved, track_removed_bank_account),
-    (inbound.CheckoutOpened, open_checkout),
-    (inbound.CheckoutAttemptFailed, record_attempt_failure),
-    (inbound.CheckoutClosed, close_deposit),
-    (inbound.DepositPaid, credit_deposit),
-    (inbound.RefundSucceeded, book_refund),
-    (inbound.ChargebackOpened, book_chargeback),
-    (inbound.ChargebackReversed, reverse_chargeback),
-    (inbound.PayoutAccepted, accept_payout),
-    (inbound.PayoutSucceeded, settle_withdrawal),
-    (inbound.PayoutFailed, fail_withdrawal),
-    (inbound.PayoutCancelled, cancel_withdrawal),
-    (inbound.PayoutCancelRefused, note_cancel_refused),
-)
+BATCH_USE_CASES: Final[Mapping[type[Any], Callable[..., object]]] = {
+    inbound.DepositPaid: credit_deposits,
+    inbound.PayoutSucceeded: settle_withdrawals,
+}
+# What is known of a bank account is as old as the news says, whenever it is heard.
+_TIMELESS: Final[Mapping[type[Any], Callable[..., object]]] = {
+    inbound.BankAccountVerified: track_verified_bank_account,
+}
+_TIMED: Final[Mapping[type[Any], Callable[..., object]]] = {
+    inbound.UserRegistered: register_user,
+    inbound.EmailVerified: note_email_verified,
+    inbound.UserFrozen: freeze_user,
+    inbound.UserUnfrozen: unfreeze_user,
+    inbound.BankAccountRemoved: track_removed_bank_account,
+    inbound.CheckoutOpened: open_checkout,
+    inbound.CheckoutAttemptFailed: record_attempt_failure,
+    inbound.CheckoutClosed: close_deposit,
+    inbound.DepositPaid: credit_deposit,
+    inbound.RefundSucceeded: book_refund,
+    inbound.ChargebackOpened: book_chargeback,
+    inbound.ChargebackReversed: reverse_chargeback,
+    inbound.PayoutAccepted: accept_payout,
+    inbound.PayoutSucceeded: settle_withdrawal,
+    inbound.PayoutFailed: fail_withdrawal,
+    inbound.PayoutCancelled: cancel_withdrawal,
+    inbound.PayoutCancelRefused: note_cancel_refused,
+}
+USE_CASES: Final[Mapping[type[Any], Callable[..., object]]] = {**_TIMELESS, **_TIMED}
