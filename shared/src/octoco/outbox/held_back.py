@@ -28,11 +28,12 @@ class HeldBack:
     little. As soon as one of a type gets through, all of that type are due.
 
     Args:
-        now: Monotonic seconds.
+        now: Monotonic seconds; None is `time.monotonic`, looked up at each call, so that a test's
+            clock may stand in its place.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now or (lambda: time.monotonic())
         self._held: dict[str, _Held] = {}
 
     def __len__(self) -> int:

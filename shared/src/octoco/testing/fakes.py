@@ -14,7 +14,7 @@ from octoco.events import Event, OutboundMessage
 from octoco.messaging.contracts import Contracts
 from octoco.outbox.ports import StoredEvent
 from octoco.outbox.postgres import OutboxRows
-from octoco.testing.memory_units import TransactionalStore
+from octoco.testing.memory_units import MemoryTable, TransactionalStore
 
 
 class FakeOutbox(TransactionalStore):
@@ -122,7 +122,7 @@ class StoredIntent:
     finished_at: datetime | None = None
 
 
-class FakeIntents(TransactionalStore):
+class FakeIntents(MemoryTable[tuple[str, str], StoredIntent]):
     """Keeps intents by kind and subject; an executor leases them by `MemoryIntentLeases`.
 
     Args:
@@ -130,7 +130,7 @@ class FakeIntents(TransactionalStore):
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
-        self.rows: dict[tuple[str, str], StoredIntent] = {}
+        super().__init__()
         self.hurried: list[tuple[str, str]] = []
         self._clock: Clock = clock or SystemClock()
 
@@ -162,19 +162,6 @@ class FakeIntents(TransactionalStore):
         self.hurried.append((kind, subject_id))
         self._on_roll_back(self.hurried.pop)
         return True
-
-    def put(self, key: tuple[str, str], row: StoredIntent) -> None:
-        """Keep a row in the unit under way.
-
-        Args:
-            key: Kind and subject.
-            row: As it is from now on.
-        """
-        before = self.rows.get(key)
-        self.rows[key] = row
-        self._on_roll_back(
-            lambda: self.rows.pop(key) if before is None else self.rows.update({key: before})
-        )
 
 
 class FakeIdempotencyKeys(TransactionalStore):

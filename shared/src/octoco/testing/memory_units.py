@@ -9,8 +9,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Generic, Self, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 U = TypeVar("U")
+V = TypeVar("V")
 
 _Act = Callable[[], object]
 
@@ -61,6 +63,25 @@ class TransactionalStore:
             unit.on_commit(act)
         else:
             act()
+
+
+class MemoryTable(TransactionalStore, Generic[K, V]):
+    """Rows by their key, for the stores that a test gives to a unit of its own."""
+
+    def __init__(self) -> None:
+        self.rows: dict[K, V] = {}
+
+    def find(self, key: K) -> V | None:
+        """Return a row, if there is one."""
+        return self.rows.get(key)
+
+    def put(self, key: K, row: V) -> None:
+        """Store a row in the unit under way, in the place of one with the same key."""
+        before = self.rows.get(key)
+        self.rows[key] = row
+        self._on_roll_back(
+            lambda: self.rows.pop(key) if before is None else self.rows.update({key: before})
+        )
 
 
 class FakeUnitsOfWork(Generic[U]):
