@@ -28,12 +28,11 @@ class HeldBack:
     little. As soon as one of a type gets through, all of that type are due.
 
     Args:
-        now: Monotonic seconds; None is `time.monotonic`, looked up at each call, so that a test's
-            clock may stand in its place.
+        now: Monotonic seconds; None is `time.monotonic`, or what stands in its place by then.
     """
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
-        self._now = now or (lambda: time.monotonic())
+        self._now = now or time.monotonic
         self._held: dict[str, _Held] = {}
 
     def __len__(self) -> int:
