@@ -5,14 +5,17 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from octoco.commands.intents import intent_commands
+from octoco.commands.messages import message_commands
 from octoco.config import read_settings_or_exit
 from octoco.database.migrate import migrate as migrate_schema
+from octoco.messaging.topology import Topology
 from octoco.telemetry.logs import configure_logging
 from octoco.telemetry.traces import are_wanted, configure_traces
 
@@ -26,6 +29,7 @@ def service_commands(
     run_worker: Callable[[], None],
     openapi: Callable[[], Mapping[str, Any]],
     migrations: Path,
+    listens_to: Sequence[str] = (),
 ) -> click.Group:
     """Build the group of commands a service starts from; it adds its own tools to it.
 
@@ -37,6 +41,7 @@ def service_commands(
         run_worker: Runs the worker until it is told to stop.
         openapi: Makes the OpenAPI document, without any environment.
         migrations: The folder with Alembic's env.py and versions/.
+        listens_to: The event types that it handles.
     """
 
     @click.group(name=service, help=summary)
@@ -77,6 +82,8 @@ def service_commands(
     def print_openapi() -> None:
         click.echo(json.dumps(openapi(), indent=2))
 
+    group.add_command(intent_commands(service))
+    group.add_command(message_commands(topology=Topology(service), listens_to=listens_to))
     return group
 
 

@@ -80,3 +80,11 @@ def _json_of(value: object) -> str:
 
 def _spelled(char: str) -> str:
     return char.encode("unicode_escape").decode()
+
+
+def explained(text: str, *examples: str) -> str:
+    """Return the help of a command: what it does, and examples that keep their lines."""
+    if not examples:
+        return text
+    # click leaves a paragraph that begins with a backspace as it is.
+    return "\n".join([f"{text}\n\n\b", "Examples:", *(f"  {example}" for example in examples)])

@@ -46,9 +46,12 @@ def history_of(headers: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def own_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a message's headers without those that the broker has added on its way."""
+    """Return a message's headers without those that the broker has added on its way.
+
+    Floating-point numbers, which pika reads and cannot write, become text.
+    """
     return {
-        name: value
+        name: _writable(value)
         for name, value in (headers or {}).items()
         if not name.startswith(_OF_THE_BROKER)
     }
@@ -111,6 +114,14 @@ def parked_at_of(headers: Mapping[str, Any]) -> datetime | None:
     except ValueError:
         return None
     return at if at.tzinfo is not None else None
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _writable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_writable(each) for each in value]
+    return str(value) if isinstance(value, float) else value
 
 
 def _text(value: object) -> str | None:

@@ -6,8 +6,11 @@ from pathlib import Path
 from notifications.bootstrap import SERVICE, build, worker_parts
 from notifications.config import Settings, read
 from notifications.entrypoints.consumer import subscriptions
+from notifications.entrypoints.declaration import EVENTS
+from notifications.entrypoints.declaration import EVENTS
 from notifications.entrypoints.http import openapi
 from octoco.cli import service_commands
+from octoco.commands.events import asyncapi_command
 from octoco.config import read_settings_or_exit
 from octoco.errors import ConfigurationError
 from octoco.worker import run_worker
@@ -40,4 +43,6 @@ main = service_commands(
     run_worker=_run_worker,
     openapi=openapi,
     migrations=MIGRATIONS,
+    listens_to=tuple(EVENTS.listens),
 )
+main.add_command(asyncapi_command(EVENTS))

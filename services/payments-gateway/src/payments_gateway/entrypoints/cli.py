@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from octoco.cli import service_commands
+from octoco.commands.events import asyncapi_command
 from octoco.config import read_settings_or_exit
 from octoco.errors import Unavailable
 from octoco.worker import run_worker
@@ -14,6 +15,8 @@ from payments_gateway import config
 from payments_gateway.bootstrap import Gateway, assemble, worker_parts
 from payments_gateway.domain.cases import Case
 from payments_gateway.entrypoints.consumer import subscriptions
+from payments_gateway.entrypoints.declaration import EVENTS
+from payments_gateway.entrypoints.declaration import EVENTS
 from payments_gateway.entrypoints.http import openapi
 
 MIGRATIONS: Final = Path(__file__).parents[3] / "migrations"
@@ -36,7 +39,9 @@ main: Final[click.Group] = service_commands(
     run_worker=_run_worker,
     openapi=openapi,
     migrations=MIGRATIONS,
+    listens_to=tuple(EVENTS.listens),
 )
+main.add_command(asyncapi_command(EVENTS))
 
 
 @main.command(name="register-webhook")
@@ -60,26 +65,6 @@ def cases(limit: int, *, as_json: bool) -> None:
         click.echo(json.dumps(_shown(case)) if as_json else _line(case))
     if not found and not as_json:
         click.echo("no open cases")
-
-
-@main.command()
-@click.option("--limit", default=50, show_default=True, help="At most so many, next due first.")
-def intents(limit: int) -> None:
-    """List intents that are not finished: calls that are still to be made."""
-    rows = _gateway().database.statement(_UNFINISHED_INTENTS, {"limit": limit})
-    for row in rows:
-        click.echo(
-            f"{row.due_at:%Y-%m-%d %H:%M:%S}  {row.kind:<16} {row.subject_id:<40} "
-            f"tries {row.attempts:<4} {row.last_reason or ''}"
-        )
-    if not rows:
-        click.echo("no unfinished intents")
-
-
-_UNFINISHED_INTENTS: Final = """
-    SELECT kind, subject_id, attempts, due_at, last_reason FROM intents
-    WHERE finished_at IS NULL ORDER BY due_at LIMIT :limit
-"""
 
 
 def _shown(case: Case) -> dict[str, Any]:

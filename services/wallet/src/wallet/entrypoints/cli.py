@@ -8,11 +8,14 @@ from pathlib import Path
 import click
 
 from octoco.cli import service_commands
+from octoco.commands.events import asyncapi_command
 from octoco.config import read_settings_or_exit
 from octoco.worker import WorkerParts, run_worker
 from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.bootstrap import SERVICE, Wallet, build, build_sealing
 from wallet.config import Settings, read, read_seals
+from wallet.entrypoints.declaration import EVENTS
+from wallet.entrypoints.declaration import EVENTS
 from wallet.entrypoints.http import openapi
 from wallet.entrypoints.ledger_provider import print_provider_balance
 from wallet.entrypoints.ledger_reading import print_balance, print_statement, print_trial_balance
@@ -57,7 +60,9 @@ main = service_commands(
     run_worker=lambda: run_worker(_worker()),
     openapi=openapi,
     migrations=MIGRATIONS,
+    listens_to=tuple(EVENTS.listens),
 )
+main.add_command(asyncapi_command(EVENTS))
 
 
 @main.group(help="Look at the ledger; nothing here changes it.")
