@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pika
 import pika.exceptions
@@ -81,6 +82,22 @@ class OwnRabbitMQ:
 
     def connect(self) -> pika.BlockingConnection:
         return pika.BlockingConnection(pika.URLParameters(self.url))
+
+    def control(self, *arguments: str) -> None:
+        """Ask something of the running node, as an operator does with rabbitmqctl."""
+        server = Path(self._program.command[0])
+        user = rabbitmq_user()
+        subprocess.run(
+            [str(server.with_name("rabbitmqctl")), *arguments],
+            env={**clean_environment(), **self._program.environment},
+            cwd=self._program.directory,
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
 
     def _end(self, signal_number: signal.Signals) -> None:
         assert self._process is not None
