@@ -7,7 +7,6 @@ from notifications.bootstrap import SERVICE, build, worker_parts
 from notifications.config import Settings, read
 from notifications.entrypoints.consumer import subscriptions
 from notifications.entrypoints.declaration import EVENTS
-from notifications.entrypoints.declaration import EVENTS
 from notifications.entrypoints.http import openapi
 from octoco.cli import service_commands
 from octoco.commands.events import asyncapi_command

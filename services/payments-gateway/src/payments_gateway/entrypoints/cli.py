@@ -16,7 +16,6 @@ from payments_gateway.bootstrap import Gateway, assemble, worker_parts
 from payments_gateway.domain.cases import Case
 from payments_gateway.entrypoints.consumer import subscriptions
 from payments_gateway.entrypoints.declaration import EVENTS
-from payments_gateway.entrypoints.declaration import EVENTS
 from payments_gateway.entrypoints.http import openapi
 
 MIGRATIONS: Final = Path(__file__).parents[3] / "migrations"

@@ -15,7 +15,6 @@ from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.bootstrap import SERVICE, Wallet, build, build_sealing
 from wallet.config import Settings, read, read_seals
 from wallet.entrypoints.declaration import EVENTS
-from wallet.entrypoints.declaration import EVENTS
 from wallet.entrypoints.http import openapi
 from wallet.entrypoints.ledger_provider import print_provider_balance
 from wallet.entrypoints.ledger_reading import print_balance, print_statement, print_trial_balance
