@@ -15,7 +15,6 @@ from octoco.ids import first_id
 from octoco.telemetry.metrics import ROWS_PURGED
 
 PURGE_EVERY_SECONDS: Final = 60.0
-# A run stops after this long, whatever is left: the next one goes on where it stopped.
 RUN_SECONDS_MAX: Final = 5.0
 BATCH_ROWS: Final = 1000
 # Where a run has found nothing more, nobody looks again for this long.
@@ -152,12 +151,19 @@ class Purge:
         database: Where the tables are; the service's role may delete from them.
         kept: What is kept for how long.
         batch_rows: Most rows deleted in one unit of work.
+        run_seconds_max: A run stops after this long; what is left is for the next one.
     """
 
     def __init__(
-        self, database: Database, kept: Sequence[Kept], *, batch_rows: int = BATCH_ROWS
+        self,
+        database: Database,
+        kept: Sequence[Kept],
+        *,
+        batch_rows: int = BATCH_ROWS,
+        run_seconds_max: float = RUN_SECONDS_MAX,
     ) -> None:
         self._database = database
+        self._run_seconds_max = run_seconds_max
         self._kept = kept
         self._batch_rows = batch_rows
         self._resting_until: dict[int, float] = {}
@@ -165,7 +171,7 @@ class Purge:
         self._log = structlog.get_logger("octoco.retention")
 
     def run(self) -> int:
-        """Delete what may go, for a few seconds at most.
+        """Delete what may go, for a few seconds at most; the next run goes on where this one stops.
 
         Returns:
             How many rows were deleted.
@@ -177,7 +183,7 @@ class Purge:
             return self._run() if is_ours else 0
 
     def _run(self) -> int:
-        deadline = time.monotonic() + RUN_SECONDS_MAX
+        deadline = time.monotonic() + self._run_seconds_max
         deleted = 0
         for number, kept in enumerate(self._kept):
             if time.monotonic() >= self._resting_until.get(number, 0.0):
