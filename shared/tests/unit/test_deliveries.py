@@ -110,6 +110,27 @@ def test_what_had_trouble_before_is_handled_by_itself_and_takes_no_turn() -> Non
         assert tags(take(ready, hands)) == [3]
 
 
+def test_of_what_a_process_may_have_died_of_one_is_in_hand_at_a_time() -> None:
+    died = {"x-octoco-reason": "ProcessDied: the process ended"}
+    back = Delivery(4, pika.BasicProperties(headers=died), b"{}")
+    ready = ready_with(
+        delivery(1, OTHER, redelivered=True),
+        delivery(2, OTHER, "b", redelivered=True),
+        delivery(3, OTHER, "b"),
+        back,
+        delivery(5, OTHER),
+    )
+    with ExitStack() as hands:
+        with ExitStack() as suspect:
+            assert tags(take(ready, suspect)) == [1]
+            # The others go on, but for what would overtake its own aggregate.
+            assert tags(take(ready, hands)) == [5]
+        with ExitStack() as suspect:
+            assert tags(take(ready, suspect)) == [2]
+        assert tags(take(ready, hands)) == [3]
+        assert tags(take(ready, hands)) == [4]
+
+
 def test_large_bodies_make_small_batches() -> None:
     large = b"x" * (BATCH_BYTES_MAX // 2)
     ready = ready_with(*(delivery(tag, body=large) for tag in (1, 2, 3)))

@@ -42,7 +42,9 @@ def history_of(headers: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         entries = json.loads(text) if isinstance(text, str) else []
     except ValueError:
         entries = []
-    return [entry for entry in entries if isinstance(entry, dict)] if entries else []
+    if not isinstance(entries, list):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def own_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -94,5 +94,6 @@ def _within(read: Callable[[str, N], N], name: str, usual: N, least: N, most: N)
         value = None
     # Also false for what is not a number.
     if value is None or not least <= value <= most:
-        raise ConfigurationError(f"{name} must be a number from {least:g} to {most:g}")
+        kind = "whole number" if isinstance(usual, int) else "number"
+        raise ConfigurationError(f"{name} must be a {kind} from {least:.10g} to {most:.10g}")
     return value
