@@ -11,6 +11,7 @@ from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.ids import first_id
 from octoco.retention import Kept, Purge, RetentionSettings, kept_by_every_service
 from octoco.telemetry.metrics import ROWS_PURGED
+from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
 
 Units = PostgresUnitsOfWork[PostgresUnit]
@@ -149,11 +150,16 @@ def rows_read(schema: ProvisionedSchema, kept: Sequence[Kept]) -> tuple[int, int
     with admin.cursor() as cursor:
         cursor.execute(counted)
         scans, fetched = cursor.fetchone() or (0, 0)
-        # A session that ends has told what it counted.
-        database = Database(schema.service_url, application_name="probe", pool_size=2)
+        # A session that has ended has told what it counted.
+        database = Database(schema.service_url, application_name="purging", pool_size=2)
         Purge(database, kept).run()
-        database.statement("SELECT pg_stat_force_next_flush()", {})
         database.dispose()
+
+        def has_ended() -> bool:
+            cursor.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'purging'")
+            return cursor.fetchone() is None
+
+        eventually(has_ended, what="the sessions' end")
         cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(counted)
         scans_after, fetched_after = cursor.fetchone() or (0, 0)
