@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from octoco.testing.traces import Collector
+
 from .person import Person
 from .system import System
 
@@ -48,6 +50,11 @@ def system() -> Iterator[System]:
     if running:
         yield System(_read_env(Path(running) / "env"), Path(running))
         return
+    with Collector() as collector:
+        yield from _own_system(collector)
+
+
+def _own_system(collector: Collector) -> Iterator[System]:
     state = ROOT / ".local" / "e2e"
     environment = {
         name: value
@@ -61,13 +68,16 @@ def system() -> Iterator[System]:
         "OCTOCO_GATEWAY_BURST": "5000",
         "OCTOCO_GATEWAY_AUTH_RATE": "5000r/s",
         "OCTOCO_GATEWAY_AUTH_BURST": "5000",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        # A second in place of five, for tests that wait for the spans.
+        "OTEL_BSP_SCHEDULE_DELAY": "1000",
     }
     _runner("clean", environment)
     started = _runner("up", environment)
     if started.returncode != 0:
         pytest.fail(f"the system did not start:\n{started.stdout}\n{started.stderr}", pytrace=False)
     try:
-        yield System(_read_env(state / "env"), state)
+        yield System(_read_env(state / "env"), state, collector)
     finally:
         stopped = _runner("clean", environment)
         assert stopped.returncode == 0, stopped.stdout + stopped.stderr

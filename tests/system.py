@@ -4,13 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from octoco.testing.traces import SeenSpans
+
 
 @dataclass(frozen=True)
 class System:
-    """A running system: where it answers, and what its `.local/env` says."""
+    """A running system: where it answers, what its `.local/env` says, and the spans it sends.
+
+    One that was running before the tests sends its spans elsewhere, or nowhere.
+    """
 
     environment: Mapping[str, str]
     state: Path
+    spans: SeenSpans | None = None
 
     @property
     def gateway(self) -> str:

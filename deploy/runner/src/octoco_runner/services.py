@@ -30,6 +30,9 @@ LIMITS = (
     "WITHDRAWAL_LIMIT_PER_MONTH",
     "WITHDRAWAL_REVIEW_ABOVE",
 )
+# OpenTelemetry's own variables say whether spans go anywhere; each service has its own name.
+TRACES = "OTEL_"
+SERVICE_NAME = "OTEL_SERVICE_NAME"
 MAIL_FROM = "Octoco Wallet <wallet@octoco.example>"
 # The sandbox repeats webhooks as Revio does, with its hours shortened to minutes.
 SANDBOX_CLOCK_SCALE = 60
@@ -106,6 +109,8 @@ def service_environment(place: Workplace, service: str) -> dict[str, str]:
         "WORKER_HOST": LOOPBACK,
         "WORKER_PORT": str(place.ports[f"{service}-worker"].number),
         "LOG_LEVEL": "info",
+        **{name: value for name, value in os.environ.items() if name.startswith(TRACES)},
+        SERVICE_NAME: service,
     }
     if service == "accounts":
         environment["TOKEN_SIGNING_KEYS_DIR"] = str(secrets.signing_keys_folder())
