@@ -1,18 +1,21 @@
 """What the service's own role cannot do, whatever the code above it tries."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from octoco.ids import new_id
+from octoco.ids import first_id, new_id
 from octoco.money import Money
-from payments_gateway.bootstrap import Gateway
+from octoco.retention import Purge
+from payments_gateway.adapters.postgres.unit import GatewayUnit
+from payments_gateway.bootstrap import Gateway, worker_parts
 from payments_gateway.domain.bank_accounts import bank_account_details
 from payments_gateway.domain.payouts import Payout, PayoutStatus
 from payments_gateway.domain.sensitive import SensitiveText
+from payments_gateway.domain.webhooks import WebhookDelivery
 
 NOW = datetime(2026, 9, 21, tzinfo=UTC)
 
@@ -69,7 +72,6 @@ def test_the_mark_that_execution_has_begun_is_for_ever(
         "DELETE FROM money_facts",
         "DELETE FROM tombstones",
         "UPDATE webhook_deliveries SET body = ''",
-        "DELETE FROM webhook_deliveries",
         "DELETE FROM cases",
         "DELETE FROM payouts",
         "ALTER TABLE payouts DISABLE TRIGGER ALL",
@@ -80,6 +82,55 @@ def test_what_is_kept_for_ever_cannot_be_changed(gateway: Gateway, forbidden: st
         gateway.database.run(
             lambda connection: connection.execute(sqlalchemy.text(forbidden)).rowcount
         )
+
+
+def store_delivery(gateway: Gateway, *, days_old: float, is_finished: bool) -> str:
+    received_at = datetime.now(UTC) - timedelta(days=days_old)
+    delivery = WebhookDelivery(
+        delivery_id=first_id("whd", at=received_at)[:-6] + f"{is_finished:06}",
+        body=f"{days_old} {is_finished}".encode(),
+        signature="signed",
+        summary=None,
+        received_at=received_at,
+    )
+
+    def work(unit: GatewayUnit) -> None:
+        unit.deliveries.insert(delivery)
+        if is_finished:
+            unit.deliveries.finish(delivery.delivery_id, outcome="paid", at=received_at)
+
+    gateway.units.run(work)
+    return delivery.delivery_id
+
+
+@pytest.mark.parametrize(("days_old", "is_finished"), [(1.0, True), (28.0, True), (400.0, False)])
+def test_a_webhook_is_kept_for_a_month_and_until_it_is_finished_whatever_is_asked(
+    gateway: Gateway, *, days_old: float, is_finished: bool
+) -> None:
+    store_delivery(gateway, days_old=days_old, is_finished=is_finished)
+    with pytest.raises(DBAPIError, match="kept until it is finished, and for a month"):
+        gateway.database.statement("DELETE FROM webhook_deliveries", {})
+
+
+def test_webhooks_that_were_kept_long_enough_are_purged_and_the_others_stay(
+    gateway: Gateway,
+) -> None:
+    gone = store_delivery(gateway, days_old=181, is_finished=True)
+    stay = {
+        store_delivery(gateway, days_old=179, is_finished=True),
+        store_delivery(gateway, days_old=400, is_finished=False),
+    }
+    (webhooks,) = worker_parts(gateway, subscriptions={}).kept
+    purge = Purge(gateway.database, [webhooks])
+    assert (purge.run(), purge.run()) == (1, 0)
+    left = gateway.database.statement("SELECT delivery_id FROM webhook_deliveries", {})
+    assert {row.delivery_id for row in left} == stay
+    assert gateway.units.read(lambda unit: unit.deliveries.find(gone)) is None
+
+
+def test_what_makes_a_payment_happen_once_is_never_forgotten(gateway: Gateway) -> None:
+    forgettable = set(worker_parts(gateway, subscriptions={}).forgettable_intents)
+    assert forgettable == {"process_webhook", "repeat_money_fact"}
 
 
 def test_a_bank_account_comes_back_as_it_was_stored(gateway: Gateway) -> None:
