@@ -75,9 +75,12 @@ bench-ledger: ## Measure the ledger into .local/bench, ten minutes (ARGS=--quick
 
 # ---- writing ----
 
-.PHONY: openapi contracts lock
+.PHONY: openapi events contracts lock
 openapi: bootstrap ## Write the API page and the merged openapi.json to build/docs
 	@$(RUNNER) docs --output build/docs
+
+events: bootstrap ## Write docs/events.md and the merged AsyncAPI document to build/events
+	@$(RUNNER) events --page docs/events.md --document build/events/asyncapi.json
 
 contracts: bootstrap ## Freeze new message schemas and revisions; refuse one that breaks a promise
 	@$(RUNNER) contracts

@@ -1,8 +1,9 @@
-"""The message classes of every service, by service and event type."""
+"""What the services declare: their message classes, and the events they send and listen to."""
 
 import importlib
-import inspect
 from typing import Any
+
+from octoco.messaging.declaration import EventDeclaration, messages_of
 
 # Each service, and the first word of the messages it owns.
 SERVICES = {
@@ -11,30 +12,27 @@ SERVICES = {
     "payments_gateway": "payments",
     "notifications": "notifications",
 }
+# One of them announces nothing, and one listens to nobody.
+DIRECTIONS = {
+    "outbound": ("accounts", "wallet", "payments_gateway"),
+    "inbound": ("wallet", "payments_gateway", "notifications"),
+}
 
 
-def message_classes(service: str, direction: str) -> dict[str, type[Any]]:
-    try:
-        module = importlib.import_module(f"{service}.messages.{direction}")
-    except ModuleNotFoundError as error:
-        if service not in (error.name or ""):
-            raise
-        return {}
-    members: list[tuple[str, type[Any]]] = inspect.getmembers(module, inspect.isclass)
+def _classes(direction: str) -> dict[tuple[str, str], type[Any]]:
     return {
-        kind.TYPE: kind
-        for _, kind in members
-        if kind.__module__ == module.__name__ and isinstance(getattr(kind, "TYPE", None), str)
+        (service, kind.TYPE): kind
+        for service in DIRECTIONS[direction]
+        for kind in messages_of(importlib.import_module(f"{service}.messages.{direction}"))
     }
 
 
-OUTBOUND = {
-    (service, event_type): kind
-    for service in SERVICES
-    for event_type, kind in message_classes(service, "outbound").items()
-}
-INBOUND = {
-    (service, event_type): kind
-    for service in SERVICES
-    for event_type, kind in message_classes(service, "inbound").items()
-}
+def _declaration(service: str) -> EventDeclaration:
+    declared = importlib.import_module(f"{service}.entrypoints.declaration")
+    events: EventDeclaration = declared.EVENTS
+    return events
+
+
+OUTBOUND = _classes("outbound")
+INBOUND = _classes("inbound")
+EVENTS = [_declaration(service) for service in SERVICES]

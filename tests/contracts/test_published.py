@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from octoco.messaging.contracts import CONTRACTS_DIR, Contracts
 from octoco.messaging.published import FOLDER, PublishedContracts
@@ -34,7 +34,7 @@ def test_what_a_writer_of_any_revision_sends_today_reads_and_the_other_way_round
     of_then = Contracts(tmp_path)
     schemas = (of_then.schema(event_type), CONTRACTS.schema(event_type))
 
-    @settings(max_examples=10)
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(*map(bodies, schemas))
     def check(sent_then: dict[str, Any], sent_today: dict[str, Any]) -> None:
         CONTRACTS.check_inbound(event_type, sent_then)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
@@ -160,7 +160,7 @@ def contracts_of(schema: Schema) -> Contracts:
         return Contracts(Path(folder))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_what_either_writer_sends_the_other_reader_reads_unless_the_change_is_refused(
     data: st.DataObject,
@@ -179,7 +179,7 @@ def test_what_either_writer_sends_the_other_reader_reads_unless_the_change_is_re
             reader.check_inbound(EVENT_TYPE, body)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([TEXTS, NUMBERS]).flatmap(lambda leaves: st.tuples(leaves, leaves)))
 def test_two_leaves_that_let_different_values_through_are_never_taken_for_compatible(
     leaves: tuple[Schema, Schema],
@@ -189,7 +189,7 @@ def test_two_leaves_that_let_different_values_through_are_never_taken_for_compat
         assert list(breaches_of_promise(old, new))
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_schema_compared_with_itself_breaks_nothing(data: st.DataObject) -> None:
     schema = data.draw(SCHEMAS)

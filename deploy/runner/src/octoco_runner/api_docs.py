@@ -19,7 +19,7 @@ Document = dict[str, Any]
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 # What the gateway does not let through has no place on the public page.
 CLOSED_PREFIXES = ("/health", "/metrics", "/internal", "/v1/admin")
-OPENAPI_SECONDS_MAX = 60
+DOCUMENT_SECONDS_MAX = 60
 ASSETS = (
     "swagger-ui.css",
     "swagger-ui-bundle.js",
@@ -80,14 +80,18 @@ def write_docs(folder: Path, *, documents: Mapping[str, Document]) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def documents_of_services() -> dict[str, Document]:
-    """Ask each service's command line for its OpenAPI document, side by side.
+def documents_of_services(command: str = "openapi") -> dict[str, Document]:
+    """Ask each service's command line for a document of its own, side by side.
+
+    Args:
+        command: Prints it: `openapi` or `asyncapi`.
 
     Raises:
         RunnerError: one could not say it.
     """
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as threads:
-        return dict(zip(SERVICES, threads.map(_document_of, SERVICES), strict=True))
+        found = threads.map(lambda service: _document_of(service, command), SERVICES)
+        return dict(zip(SERVICES, found, strict=True))
 
 
 def merge(documents: Mapping[str, Document]) -> Document:
@@ -203,17 +207,17 @@ def _renamed(document: Document, rename: Callable[[str, str], str]) -> Document:
     return renamed
 
 
-def _document_of(service: str) -> Document:
+def _document_of(service: str, command: str) -> Document:
     try:
         said = run(
-            [str(script(service)), "openapi"],
+            [str(script(service)), command],
             environment=clean_environment(),
-            timeout_seconds=OPENAPI_SECONDS_MAX,
+            timeout_seconds=DOCUMENT_SECONDS_MAX,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RunnerError(f"{service} openapi: {error}") from error
+        raise RunnerError(f"{service} {command}: {error}") from error
     if said.returncode != 0:
-        raise RunnerError(f"{service} openapi failed:\n{said.stderr.strip()[-2000:]}")
+        raise RunnerError(f"{service} {command} failed:\n{said.stderr.strip()[-2000:]}")
     document: Document = json.loads(said.stdout)
     return document
 

@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from octoco.messaging.published import IncompatibleContracts, PublishedContracts
-from octoco_runner import api_docs, system
+from octoco_runner import api_docs, event_docs, system
 from octoco_runner.environment_file import read_environment_file, write_environment_file
 from octoco_runner.errors import RunnerError
 from octoco_runner.layout import known_layout, state_directory
@@ -172,6 +172,26 @@ def docs(output: Path) -> None:
     """Write the API page: the four services' OpenAPI documents as one."""
     api_docs.write_docs(output, documents=api_docs.documents_of_services())
     Screen().done(f"The API page is in {output}")
+
+
+@cli.command()
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File to write the page of all events into.",
+)
+@click.option(
+    "--document",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File to write the AsyncAPI document into.",
+)
+def events(page: Path, document: Path) -> None:
+    """Write the page of all events, and the four services' AsyncAPI documents as one."""
+    merged = event_docs.merge(api_docs.documents_of_services("asyncapi"))
+    event_docs.write_event_docs(document=merged, document_path=document, page_path=page)
+    Screen().done(f"The events are in {page} and {document}")
 
 
 @cli.command()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from octoco.events import OutboundMessage
-from octoco.messaging.contracts import ORDERING_KEY, Contracts, Schema
+from octoco.messaging.contracts import NOT_SENT_YET, ORDERING_KEY, Contracts, Schema
 from octoco.messaging.declaration import EventDeclaration, purpose_of
 from octoco.messaging.topology import EXCHANGE_TYPE, QueueDeclaration, Topology
 from octoco.messaging.wire import PERSISTENT
@@ -181,6 +181,7 @@ def _message(event_type: str, schema: Schema) -> Document:
         "bindings": {"amqp": {"messageType": event_type, "bindingVersion": BINDING_VERSION}},
         **({"examples": examples} if examples else {}),
         **({"deprecated": True} if schema.get("deprecated") else {}),
+        **({NOT_SENT_YET: schema[NOT_SENT_YET]} if NOT_SENT_YET in schema else {}),
         ORDERING_KEY: schema.get(ORDERING_KEY, []),
     }
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from octoco.messaging.contracts import OPEN_ENUM, ORDERING_KEY, SECRET, Schema
+from octoco.messaging.contracts import NOT_SENT_YET, OPEN_ENUM, ORDERING_KEY, SECRET, Schema
 
 IDENTITY: Final = ("$schema", "$id", "title")
 # They bind nobody: a reader is a person.
-ANNOTATIONS: Final = frozenset({"description", "examples", "deprecated"})
+ANNOTATIONS: Final = frozenset({"description", "examples", "deprecated", NOT_SENT_YET})
 LOWER_BOUNDS: Final = ("minLength", "minItems", "minimum")
 UPPER_BOUNDS: Final = ("maxLength", "maxItems", "maximum")
 # Whether one of these lets more or less through than another one cannot be told in general.

@@ -14,6 +14,8 @@ CONTRACTS_DIR: Final = Path(__file__).parents[3] / "contracts"
 SECRET: Final = "x-octoco-secret"  # noqa: S105 - the name of a mark
 OPEN_ENUM: Final = "x-octoco-open-enum"
 ORDERING_KEY: Final = "x-octoco-ordering-key"
+# Why an event is not sent yet, though it is promised and heard.
+NOT_SENT_YET: Final = "x-octoco-not-sent-yet"
 MASKED: Final = "***"
 
 

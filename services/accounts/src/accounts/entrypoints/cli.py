@@ -8,11 +8,13 @@ import click
 from accounts.adapters.tokens.signing_keys import write_new_signing_key
 from accounts.bootstrap import SERVICE, build, worker_parts
 from accounts.config import Settings, read
+from accounts.entrypoints.declaration import EVENTS
 from accounts.entrypoints.http import openapi
 from accounts.use_cases.freeze_user import freeze_user, unfreeze_user
 from accounts.use_cases.grant_role import grant_role
 from octoco.cli import service_commands
 from octoco.clock import SystemClock
+from octoco.commands.events import asyncapi_command
 from octoco.config import read_settings_or_exit
 from octoco.errors import ConfigurationError, OctocoError
 from octoco.worker import run_worker
@@ -41,6 +43,7 @@ main = service_commands(
     openapi=openapi,
     migrations=MIGRATIONS,
 )
+main.add_command(asyncapi_command(EVENTS))
 
 
 @main.command(name="grant-role", help="Give a registered user a role; the way to the first admin.")
