@@ -330,7 +330,8 @@ class _Tally:
             try:
                 yield
             except BaseException:
-                click.echo(f"{self._count} {self._done} before this:", err=True)
+                if self._count:
+                    click.echo(f"{self._count} {self._done} before it ended", err=True)
                 raise
 
     def looked(self, message: DeadMessage, is_done: bool) -> None:  # noqa: FBT001 - a callback

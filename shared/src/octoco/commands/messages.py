@@ -181,12 +181,12 @@ def _status_table(facts: Mapping[str, Any]) -> str:
     outbox, queue, dead = facts["outbox"], facts["queue"], facts["dead_queue"]
     held_back = outbox["held_back_aggregates"]
     rows: list[tuple[object, ...]] = [
-        ("outbox", *_counted(outbox), f"{held_back} aggregates held back" if held_back else ""),
-        ("parked events", *_counted(facts["parked_events"]), ""),
-        ("due intents", *_counted(facts["due_intents"]), ""),
+        ("outbox", *_counted(outbox), f"{held_back} aggregates held back" if held_back else None),
+        ("parked events", *_counted(facts["parked_events"]), None),
+        ("due intents", *_counted(facts["due_intents"]), None),
         (queue["name"], queue["messages"], None, f"{queue['consumers']} consumers"),
-        *((tier["name"], tier["messages"], None, "") for tier in facts["retry_queues"]),
-        (dead["name"], dead["messages"], age(dead["oldest_age_seconds"]), ""),
+        *((tier["name"], tier["messages"], None, None) for tier in facts["retry_queues"]),
+        (dead["name"], dead["messages"], age(dead["oldest_age_seconds"]), None),
     ]
     missing = set(facts["missing_queues"])
     shown = [(*row[:3], "missing") if row[0] in missing else row for row in rows]

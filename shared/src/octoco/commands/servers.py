@@ -1,5 +1,6 @@
 """The servers as operators' commands reach them: what is wrong with one is a line and a 2."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
@@ -62,6 +63,8 @@ def broker_connection(*, failing: str) -> Iterator[Any]:
             goes away, or refuses.
     """
     parameters = broker_parameters(failing=failing)
+    # Its trouble reaches us as exceptions; what it says beside them quotes bodies.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
         connection = pika.BlockingConnection(parameters)
         try:

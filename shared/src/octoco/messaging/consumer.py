@@ -15,6 +15,7 @@ from octoco.messaging.deliveries import Delivery, Hand, ReadyDeliveries, Source,
 from octoco.messaging.failures import copy_properties
 from octoco.messaging.handling import RECONNECT_SECONDS, EventHandling
 from octoco.messaging.mover import Copy, Mover
+from octoco.messaging.probes import answer_probe
 from octoco.messaging.settings import EventSettings
 from octoco.messaging.topology import Topology
 from octoco.messaging.watch import Overdue
@@ -180,11 +181,19 @@ class Consumer(Generic[U]):
     def _on_delivery(
         self,
         source: Source,
-        channel: Any,  # noqa: ARG002 - `source` has it
+        channel: Any,
         method: Any,
         properties: Any,
         body: bytes,
     ) -> None:
+        if answer_probe(
+            channel,
+            method,
+            properties,
+            service=self._topology.service,
+            queue=self._topology.queue,
+        ):
+            return
         delivery = Delivery(method.delivery_tag, properties, body, method.redelivered)
         self._ready.put(source, delivery)
 

@@ -7,6 +7,7 @@ ours answers, bindings of a queue that nobody consumes, permissions, mirrors and
 shows these is `rabbitmqctl list_policies`, `list_bindings` and `list_queues`.
 """
 
+import contextlib
 import re
 import secrets
 import time
@@ -24,6 +25,9 @@ from octoco.messaging.topology import Topology, declare_queue
 
 ANSWER_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.1
+_LATECOMERS_SECONDS: Final = 0.3
+# No routing key: stands for the probe that goes to the queue itself.
+_DIRECT: Final = ""
 _PRECONDITION_FAILED: Final = 406
 _INEQUIVALENT: Final = re.compile(
     r"inequivalent arg '(?P<argument>[^']*)' for .*: received (?P<declared>.*) "
@@ -80,12 +84,10 @@ class TopologyCheck:
         """
         differences = self._exchange() + self._queues()
         unchecked: list[str] = []
-        exchange_is_there = not any(line.startswith("exchange ") for line in differences)
         if not with_probes:
             unchecked.append("bindings: not asked for")
-        elif exchange_is_there:
-            answers = self._ask_all(answer_seconds)
-            differences += self._bindings(answers, unchecked)
+        elif not any(line.startswith("exchange ") for line in differences):
+            self._bindings(answer_seconds, differences, unchecked)
         return Findings(differences, unchecked)
 
     def _exchange(self) -> list[str]:
@@ -122,39 +124,50 @@ class TopologyCheck:
             channel.close()
         return []
 
-    def _bindings(self, answers: "_Answers", unchecked: list[str]) -> list[str]:
-        lines: list[str] = []
-        queue = self._topology.queue
-        ours = answers.keys_of(queue)
-        depth = queue_depth(self._connection, queue)
-        missing = sorted(self._listens_to - ours)
-        if depth.consumers:
-            waiting = f"; {depth.messages} messages wait there" if depth.messages else ""
-            lines += [
-                f"binding {self._topology.exchange_name} -> {queue}: {key}: missing, or its "
-                f"consumer does not answer{waiting}"
-                for key in missing
-            ]
-        elif missing:
+    def _bindings(
+        self, answer_seconds: float, differences: list[str], unchecked: list[str]
+    ) -> None:
+        exchange, queue = self._topology.exchange_name, self._topology.queue
+        if not queue_depth(self._connection, queue).consumers:
             unchecked.append(f"bindings of {queue}: nobody consumes it, so nobody answers")
-        lines += [
-            f"binding {self._topology.exchange_name} -> {queue}: {key}: not declared"
-            for key in sorted(ours - self._listens_to)
-        ]
-        for key in sorted(answers.taken & answers.invented):
-            who = ", ".join(sorted(answers.queues_of(key))) or "a queue that does not answer"
-            lines.append(
-                f"exchange {self._topology.exchange_name}: {who} takes keys that no event has "
-                f"({key}), so what nobody listens to is not returned"
+            return
+        answers = self._ask_all(answer_seconds)
+        if queue not in answers.queues_of(_DIRECT):
+            waiting = queue_depth(self._connection, queue).messages
+            unchecked.append(
+                f"bindings of {queue}: its consumer has not answered within {answer_seconds:g} s; "
+                f"{waiting} messages wait there"
             )
-        return lines
+            return
+        ours = answers.keys_of(queue)
+        differences += [
+            f"binding {exchange} -> {queue}: {key}: missing"
+            for key in sorted(self._listens_to - ours)
+        ]
+        differences += [
+            f"binding {exchange} -> {queue}: {key}: not declared"
+            for key in sorted(ours & self._known_types - self._listens_to)
+        ]
+        if wild := sorted(answers.taken - self._known_types, key=lambda key: (key.count("."), key)):
+            who = {name for key in wild for name in answers.queues_of(key)}
+            differences.append(
+                f"exchange {exchange}: {', '.join(sorted(who)) or 'a queue that does not answer'} "
+                f"takes keys that no event has, such as {wild[0]}: what nobody listens to is not "
+                "returned"
+            )
 
     def _ask_all(self, answer_seconds: float) -> "_Answers":
-        """Publish a probe for each key, and gather who answers."""
+        """Publish a probe for each key, and gather who answers.
+
+        Last comes one that goes to our queue directly: with its answer all that went there before
+        it has been answered.
+        """
         nonce = secrets.token_hex(8)
-        invented = {f"octoco.probe.{nonce}", *(f"{area}.{nonce}" for area in self._areas())}
-        keys = [*sorted(self._known_types), *sorted(invented)]
-        answers = _Answers(invented=frozenset(invented))
+        keys = [
+            *sorted(self._known_types),
+            *(f"{area}.{nonce}" for area in ["octoco", *self._areas()]),
+        ]
+        answers = _Answers()
         channel = self._connection.channel()
         channel.confirm_delivery()
         reply_to = channel.queue_declare("", exclusive=True).method.queue
@@ -162,51 +175,45 @@ class TopologyCheck:
         def on_answer(_channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
             headers = properties.headers or {}
             number, queue = headers.get(PROBE_HEADER), headers.get(QUEUE_HEADER)
-            if isinstance(number, int) and number < len(keys) and isinstance(queue, str):
-                answers.queues[keys[number]].add(queue)
+            if isinstance(number, int) and isinstance(queue, str) and 0 <= number <= len(keys):
+                answers.queues[[*keys, _DIRECT][number]].add(queue)
+
+        def ask(exchange: str, key: str, number: int) -> None:
+            properties = probe(number, reply_to=reply_to)
+            with contextlib.suppress(pika.exceptions.UnroutableError):
+                channel.basic_publish(exchange, key, b"", properties, mandatory=True)
+                answers.taken.add(key)
 
         channel.basic_consume(reply_to, on_answer, auto_ack=True)
         for number, key in enumerate(keys):
-            try:
-                channel.basic_publish(
-                    self._topology.exchange_name,
-                    key,
-                    b"",
-                    probe(number, reply_to=reply_to),
-                    mandatory=True,
-                )
-            except pika.exceptions.UnroutableError:
-                continue
-            answers.taken.add(key)
+            ask(self._topology.exchange_name, key, number)
+        ask("", self._topology.queue, len(keys))
+        answers.taken.discard(self._topology.queue)
         deadline = time.monotonic() + answer_seconds
-        while time.monotonic() < deadline and not self._is_complete(answers):
+        while time.monotonic() < deadline and not answers.queues_of(_DIRECT):
             self._connection.process_data_events(time_limit=_POLL_SECONDS)
+        # Others may be a moment slower, and so may a second consumer of ours.
+        self._connection.sleep(_LATECOMERS_SECONDS)
         channel.close()
         return answers
 
-    def _is_complete(self, answers: "_Answers") -> bool:
-        # An answer for every key that somebody took, and ours for all that we listen to.
-        return answers.taken <= set(answers.queues) and self._listens_to <= answers.keys_of(
-            self._topology.queue
-        )
-
-    def _areas(self) -> set[str]:
+    def _areas(self) -> list[str]:
         """Every beginning of a known type, which a binding with a wildcard may stand for."""
-        return {
+        beginnings = {
             ".".join(words[:length])
             for words in (event_type.split(".") for event_type in self._known_types)
             for length in range(1, len(words))
         }
+        return sorted(beginnings, key=lambda beginning: (beginning.count("."), beginning))
 
 
 @dataclass(slots=True)
 class _Answers:
-    invented: frozenset[str]
     taken: set[str] = field(default_factory=set)
     queues: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def keys_of(self, queue: str) -> set[str]:
-        return {key for key, queues in self.queues.items() if queue in queues} - self.invented
+        return {key for key, queues in self.queues.items() if queue in queues}
 
     def queues_of(self, key: str) -> Collection[str]:
         return self.queues.get(key, set())

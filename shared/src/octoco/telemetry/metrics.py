@@ -86,6 +86,23 @@ EVENTS_SET_ASIDE = Counter(
 INBOX_DUPLICATES = Counter(
     "octoco_inbox_duplicates_total", "Events that the inbox knew already.", ["event_type"]
 )
+QUEUE_MESSAGES = Gauge(
+    "octoco_queue_messages",
+    "Messages ready in the service's queues: its own, the retry tiers, the dead ones.",
+    ["queue"],
+    multiprocess_mode="mostrecent",
+)
+QUEUE_CONSUMERS = Gauge(
+    "octoco_queue_consumers",
+    "Consumers of the service's queues.",
+    ["queue"],
+    multiprocess_mode="mostrecent",
+)
+TOPOLOGY_DIFFERS = Gauge(
+    "octoco_topology_differs",
+    "1 where the broker has an exchange or a queue that is not as declared.",
+    multiprocess_mode="mostrecent",
+)
 PARKED_EVENTS = Gauge(
     "octoco_parked_events", "Events that came too early.", multiprocess_mode="mostrecent"
 )
