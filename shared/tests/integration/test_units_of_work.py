@@ -9,6 +9,7 @@ import sqlalchemy
 
 from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Unavailable
+from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
 
 Units = PostgresUnitsOfWork[PostgresUnit]
@@ -65,6 +66,52 @@ def test_a_connection_killed_before_commit_is_replaced_and_the_work_done_once(
     database.run(work)
     assert len(tries) == 2
     assert count(database, "effects") == 1
+
+
+_LOSE_THE_RACE = "DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$"
+_QUEUE = """
+    SELECT granted, pid FROM pg_locks WHERE locktype = 'advisory' AND database = (
+        SELECT oid FROM pg_database WHERE datname = current_database()
+    ) AND (classid::bigint << 32) + objid::bigint = hashtextextended('probe:crowd', 0)
+"""
+
+
+def test_who_has_lost_a_race_has_the_next_try_alone_among_those_who_want_the_same(
+    database: Database,
+) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def lose_once(name: str) -> None:
+        tries: list[str] = []
+
+        def work(connection: sqlalchemy.Connection) -> None:
+            tries.append(name)
+            if len(tries) == 1:
+                connection.exec_driver_sql(_LOSE_THE_RACE)
+            order.append(f"{name} begins")
+            if name == "first":
+                inside.set()
+                assert go_on.wait(10)
+            order.append(f"{name} ends")
+
+        database.run(work, contended_on="crowd")
+
+    def queue() -> list[bool]:
+        return sorted(row.granted for row in database.statement(_QUEUE, {}))
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lose_once, "first")
+        assert inside.wait(10)
+        second = pool.submit(lose_once, "second")
+        try:
+            eventually(lambda: queue() == [False, True], what="one in front and one behind")
+        finally:
+            go_on.set()
+        first.result(10)
+        second.result(10)
+    assert order == ["first begins", "first ends", "second begins", "second ends"]
+    assert queue() == []
 
 
 _ADD_ONE = """
