@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from .databases import WalletDatabase, make_pending_deposits
+from .databases import LIMIT, WalletDatabase, make_pending_deposits
 from .pgbench import run_pgbench
 from .server import Server
 from .workers import Workers
@@ -16,6 +16,7 @@ from .works import Job
 # More than any worker credits in a second here; what is left over stays pending.
 CREDITS_PER_SECOND: Final = 4000
 JOBS_SLOT_SECONDS_MIN: Final = 5
+BATCH_WRITERS: Final = 2
 
 
 @dataclass(slots=True)
@@ -73,6 +74,8 @@ Slot = Callable[[Samples], str]
 def core_slots(plan: Plan) -> Mapping[str, Slot]:
     """The figures that the targets are about, in the order of each round."""
     crowd = plan.clients
+    # They take turns: while one is in the database the other makes its next batch ready.
+    writers = min(BATCH_WRITERS, crowd)
     return {
         "limit": _limit(plan, "limit_tps", "limit_single.pgb", clients=crowd),
         "psycopg2": _work(plan, "psycopg2_tps", "psycopg2", writers=crowd),
@@ -81,8 +84,8 @@ def core_slots(plan: Plan) -> Mapping[str, Slot]:
         "limit_batch_500": _limit(
             plan, "limit_batch_500_tps", "limit_batch.pgb", clients=1, size=500
         ),
-        "batch_100": _work(plan, "batch_100_tps", "batch", writers=1, size=100),
-        "batch_500": _work(plan, "batch_500_tps", "batch", writers=1, size=500),
+        "batch_100": _work(plan, "batch_100_tps", "batch", writers=writers, size=100),
+        "batch_500": _work(plan, "batch_500_tps", "batch", writers=writers, size=500),
     }
 
 
@@ -103,6 +106,13 @@ def information_slots(plan: Plan, *, round_number: int) -> Mapping[str, Slot]:
         "limit_batch_500, 2 writers": _limit(
             plan, "limit_batch_500_2_writers_tps", "limit_batch.pgb", clients=2, size=500
         ),
+        "limit, psycopg2": _work(
+            plan,
+            "limit_psycopg2_tps",
+            "limit_psycopg2",
+            writers=crowd,
+            url=plan.server.dsn(LIMIT),
+        ),
         "single in an open unit": _work(
             plan, "single_in_unit_tps", "single_in_unit", writers=crowd
         ),
@@ -110,12 +120,16 @@ def information_slots(plan: Plan, *, round_number: int) -> Mapping[str, Slot]:
         "credit, 100 together": _credit(
             plan, "credit_100_tps", "credit_together", numbers=more_numbers, writers=1, size=100
         ),
-        "batch_500, 2 writers": _work(
-            plan, "batch_500_2_writers_tps", "batch", writers=min(2, crowd), size=500
-        ),
-        "batch_500, 4 writers": _work(
-            plan, "batch_500_4_writers_tps", "batch", writers=min(4, crowd), size=500
-        ),
+        **{
+            f"batch_500, {writers} without turns": _work(
+                plan,
+                f"batch_500_{writers}_without_turns_tps",
+                "batch_in_unit",
+                writers=min(writers, crowd),
+                size=500,
+            )
+            for writers in (1, 2, 4)
+        },
     }
 
 
@@ -131,7 +145,7 @@ def scale_slots(plan: Plan) -> Mapping[str, Slot]:
             scale_figure(step, "single_tps"),
             "single",
             writers=plan.clients,
-            database=step.database,
+            url=step.database.service_url,
         )
     return slots
 
@@ -173,9 +187,9 @@ def _work(
     *,
     writers: int,
     size: int = 1,
-    database: WalletDatabase | None = None,
+    url: str | None = None,
 ) -> Slot:
-    job = Job(work, (database or plan.wallet).service_url, plan.users, size=size)
+    job = Job(work, url or plan.wallet.service_url, plan.users, size=size)
 
     def measure(samples: Samples) -> str:
         measured = plan.workers.measure([job] * writers, seconds=plan.seconds)

@@ -44,7 +44,7 @@ def write_plot(path: Path, report: Mapping[str, Any]) -> bool:
         rounds,
         ("limit", "psycopg2", "single", "hot", "credit"),
     )
-    _bars(axes[0][1], "Batches, one writer", rounds, ("limit_batch_500", "batch_100", "batch_500"))
+    _bars(axes[0][1], "Batches", rounds, ("limit_batch_500", "batch_100", "batch_500"))
     if report["scale"]:
         _growth(
             axes[1][0],

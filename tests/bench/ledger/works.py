@@ -10,7 +10,7 @@ import json
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -45,6 +45,7 @@ JOBS_EVERY_SECONDS: Final = 1.0
 _POST: Final = (
     "SELECT repeated, available FROM post_transfer(%s, 'deposit', %s, %s, 'ZAR', %s, %s, %s)"
 )
+_LIMIT: Final = "SELECT post(%s, %s, %s, 'ZAR', %s, %s, %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,10 @@ class Bench:
     def connection(self, url: str) -> psycopg2.extensions.connection:
         if url not in self._connections:
             opened = psycopg2.connect(
-                url, options="-c default_transaction_isolation=serializable", connect_timeout=5
+                url,
+                options="-c default_transaction_isolation=serializable "
+                "-c plan_cache_mode=force_generic_plan",
+                connect_timeout=5,
             )
             opened.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
             self._connections[url] = opened
@@ -115,6 +119,17 @@ Unit = Callable[[], int | None]
 
 def psycopg2_unit(bench: Bench, job: Job) -> Unit:
     """The kernel's function, called by a bare driver; one round trip is one unit."""
+    return _bare_unit(bench, job, _POST, messages_of=lambda message: [message])
+
+
+def limit_psycopg2_unit(bench: Bench, job: Job) -> Unit:
+    """The ceiling's function by the same bare driver: what the driver takes, without the kernel."""
+    return _bare_unit(bench, job, _LIMIT, messages_of=lambda message: message)
+
+
+def _bare_unit(
+    bench: Bench, job: Job, statement: str, *, messages_of: Callable[[object], object]
+) -> Unit:
     connection = bench.connection(job.database_url)
 
     def run() -> int:
@@ -130,12 +145,12 @@ def psycopg2_unit(bench: Bench, job: Job) -> Unit:
             "causation_id": None,
             "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         }
-        key = f"purchase:{purchase}"
-        arguments = (key, user, AMOUNT.amount, purchase, now, json.dumps([message]))
+        key, messages = f"purchase:{purchase}", json.dumps(messages_of(message))
+        arguments = (key, user, AMOUNT.amount, purchase, now, messages)
         while True:
             try:
                 with connection.cursor() as cursor:
-                    cursor.execute(_POST, arguments)
+                    cursor.execute(statement, arguments)
                     cursor.fetchone()
                 return 1
             except psycopg2.errors.SerializationFailure:
@@ -231,14 +246,23 @@ def credit_together_unit(bench: Bench, job: Job) -> Unit:
 
 
 def batch_unit(bench: Bench, job: Job) -> Unit:
-    """Many postings with a message each, in one unit of work."""
+    """Many postings with a message each, which together are the whole unit of work."""
     wallet = bench.wallet(job.database_url)
 
     def run() -> int:
-        now = wallet.clock.now()
-        users = [user_id(bench.random.randint(1, job.users)) for _ in range(job.size)]
-        postings = [_deposit(user, now) for user in users]
-        messages = [_deposit_completed(user, now) for user in users]
+        postings, messages = _batch(bench, job, wallet.clock.now())
+        wallet.postings.post_all(postings, announcing=messages)
+        return job.size
+
+    return run
+
+
+def batch_in_unit_unit(bench: Bench, job: Job) -> Unit:
+    """The same inside of an open unit, with nobody to give the writers their turns."""
+    wallet = bench.wallet(job.database_url)
+
+    def run() -> int:
+        postings, messages = _batch(bench, job, wallet.clock.now())
         wallet.units.run(lambda unit: unit.ledger.post_all(postings, announcing=messages))
         return job.size
 
@@ -298,12 +322,14 @@ def jobs_unit(bench: Bench, job: Job) -> Unit:
 
 WORKS: Final[Mapping[str, Callable[[Bench, Job], Unit]]] = {
     "psycopg2": psycopg2_unit,
+    "limit_psycopg2": limit_psycopg2_unit,
     "single": single_unit,
     "single_in_unit": single_in_unit_unit,
     "hot": hot_unit,
     "credit": credit_unit,
     "credit_together": credit_together_unit,
     "batch": batch_unit,
+    "batch_in_unit": batch_in_unit_unit,
     "balance": balance_unit,
     "history": history_unit,
     "jobs": jobs_unit,
@@ -313,6 +339,15 @@ WORKS: Final[Mapping[str, Callable[[Bench, Job], Unit]]] = {
 def _reader(bench: Bench, job: Job) -> str:
     is_heavy = bench.random.randrange(HEAVY_SHARE) == 0
     return user_id(HEAVY_USER if is_heavy else bench.random.randint(1, job.users))
+
+
+def _batch(
+    bench: Bench, job: Job, now: datetime
+) -> tuple[Sequence[Posting], Sequence[DepositCompleted]]:
+    users = [user_id(bench.random.randint(1, job.users)) for _ in range(job.size)]
+    return [_deposit(user, now) for user in users], [
+        _deposit_completed(user, now) for user in users
+    ]
 
 
 def _deposit(user: str, now: datetime) -> Posting:

@@ -5,7 +5,8 @@
 
 CREATE FUNCTION open_ledger_accounts(p_user_id text, p_currency text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF p_user_id IS NULL OR p_user_id = '' THEN
@@ -46,8 +47,7 @@ END $$;
 CREATE FUNCTION take_back(
     p_business_key text, p_kind transfer_kind, p_user_id text, p_amount numeric, p_currency text,
     p_purchase text, p_effective_at timestamptz
-) RETURNS posting LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
+) RETURNS posting LANGUAGE plpgsql AS $$
 DECLARE
     v_purchase transfers;
     v_stored transfers;
@@ -104,8 +104,7 @@ END $$;
 CREATE FUNCTION assign_suspense(
     p_business_key text, p_user_id text, p_amount numeric, p_currency text, p_purchase text,
     p_effective_at timestamptz
-) RETURNS posting LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
+) RETURNS posting LANGUAGE plpgsql AS $$
 DECLARE
     v_purchase transfers;
     v_left numeric;
@@ -146,7 +145,8 @@ CREATE FUNCTION post_transfer(
     p_subject text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_result posting;
@@ -199,7 +199,8 @@ CREATE FUNCTION place_hold(
     p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_result posting;
@@ -266,7 +267,8 @@ CREATE FUNCTION settle_hold(
     p_subject text, p_amount numeric, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF p_amount IS NULL OR NOT p_amount > 0 THEN
@@ -279,7 +281,8 @@ CREATE FUNCTION release_hold(
     p_subject text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN end_hold(p_subject, 0, p_effective_at, p_messages);
@@ -293,7 +296,8 @@ CREATE FUNCTION reverse_transfer(
     p_business_key text, p_effective_at timestamptz, p_messages jsonb DEFAULT NULL
 ) RETURNS posting
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_result posting;

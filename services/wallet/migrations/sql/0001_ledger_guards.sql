@@ -61,8 +61,8 @@ RETURN CASE WHEN p_kind = 'receivable' THEN -p_amount ELSE p_amount END;
 -- more because none is zero (L1). Each entry must have its ledger account's currency and scale
 -- (L2) and go on from where the account stands: version, balance and time (L4).
 --
--- An INSERT of one transfer, which is what nearly all are, takes two short queries. Anything more
--- (a batch, several currencies, an account that moves twice) is checked by sets.
+-- The first statement moves each ledger account by its next entry, which nearly always is its only
+-- one. What is left are further entries of the same accounts, which must follow one another.
 CREATE FUNCTION apply_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     v_first bigint;
@@ -70,19 +70,28 @@ DECLARE
     v_is_one_currency boolean;
     v_sum numeric;
     v_running bigint;
-    v_fitting boolean;
     v_moved bigint;
+    v_fixed_fit boolean;
 BEGIN
+    WITH moved AS (
+        UPDATE ledger_accounts a
+        SET balance = e.balance_after, version = e.version, moved_at = e.booked_at
+        FROM new_entries e
+        WHERE a.id = e.ledger_account_id AND e.version IS NOT NULL
+          AND e.version = a.version + 1
+          AND e.balance_after = a.balance + balance_change(a.kind, e.amount)
+          AND e.booked_at >= a.moved_at
+          AND a.currency = e.currency AND a.exponent = scale(e.amount) AND e.amount <> 0
+        RETURNING 1
+    )
     SELECT min(e.transfer_id), max(e.transfer_id), min(e.currency) = max(e.currency),
-           sum(e.amount), count(e.version),
-           bool_and(a.currency = e.currency AND a.exponent = scale(e.amount) AND e.amount <> 0
-                    AND (a.version IS NULL) = (e.version IS NULL)
-                    AND (e.version IS NULL) = (e.balance_after IS NULL))
-    INTO v_first, v_last, v_is_one_currency, v_sum, v_running, v_fitting
-    FROM new_entries e LEFT JOIN ledger_accounts a ON a.id = e.ledger_account_id;
-    IF v_first IS NULL THEN
-        RETURN NULL;
-    END IF;
+           sum(e.amount), count(e.version), (SELECT count(*) FROM moved),
+           bool_and(e.version IS NOT NULL OR coalesce((
+               SELECT a.version IS NULL AND e.balance_after IS NULL AND e.amount <> 0
+                   AND a.currency = e.currency AND a.exponent = scale(e.amount)
+               FROM ledger_accounts a WHERE a.id = e.ledger_account_id), false))
+    INTO v_first, v_last, v_is_one_currency, v_sum, v_running, v_moved, v_fixed_fit
+    FROM new_entries e;
     IF v_sum <> 0 OR v_first <> v_last OR NOT v_is_one_currency THEN
         IF EXISTS (
             SELECT FROM new_entries GROUP BY transfer_id, currency HAVING sum(amount) <> 0
@@ -90,49 +99,39 @@ BEGIN
             PERFORM refuse('WL002', 'unbalanced_transfer');
         END IF;
     END IF;
-    IF v_fitting IS NOT TRUE THEN
-        PERFORM refuse('WL004', 'entry_does_not_fit_account',
-                       jsonb_build_object('transfer_id', v_first));
-    END IF;
-
-    IF v_first = v_last THEN
-        UPDATE ledger_accounts a
-        SET balance = a.balance + balance_change(a.kind, e.amount), version = e.version,
-            moved_at = e.booked_at
-        FROM new_entries e
-        WHERE a.id = e.ledger_account_id
-          AND e.version = a.version + 1
-          AND e.balance_after = a.balance + balance_change(a.kind, e.amount)
-          AND e.booked_at >= a.moved_at;
-        GET DIAGNOSTICS v_moved = ROW_COUNT;
-    ELSE
+    IF v_moved < v_running THEN
         WITH chained AS (
             SELECT e.ledger_account_id, e.version, e.balance_after, e.booked_at,
                    balance_change(a.kind, e.amount) AS change,
+                   a.currency = e.currency AND a.exponent = scale(e.amount) AND e.amount <> 0
+                       AS fits,
                    lag(e.version, 1, a.version) OVER accounts AS version_before,
                    lag(e.balance_after, 1, a.balance) OVER accounts AS balance_before,
                    lag(e.booked_at, 1, a.moved_at) OVER accounts AS booked_before
-            FROM new_entries e JOIN ledger_accounts a ON a.id = e.ledger_account_id
-            WHERE e.version IS NOT NULL
+            FROM (
+                SELECT n.*, count(*) OVER (PARTITION BY n.ledger_account_id) AS entries
+                FROM new_entries n WHERE n.version IS NOT NULL
+            ) AS e JOIN ledger_accounts a ON a.id = e.ledger_account_id
+            WHERE e.entries > 1 AND e.version > a.version
             WINDOW accounts AS (PARTITION BY e.ledger_account_id ORDER BY e.version)
-        ), moved AS (
+        ), followed AS (
             SELECT ledger_account_id, count(*) AS entries, sum(change) AS change,
                    max(version) AS version, max(booked_at) AS booked_at
             FROM chained
             GROUP BY ledger_account_id
-            HAVING bool_and(version = version_before + 1
+            HAVING bool_and(fits AND version = version_before + 1
                             AND balance_after = balance_before + change
                             AND booked_at >= booked_before
                             AND balance_after >= 0)
         ), applied AS (
             UPDATE ledger_accounts a
             SET balance = a.balance + m.change, version = m.version, moved_at = m.booked_at
-            FROM moved m WHERE a.id = m.ledger_account_id
+            FROM followed m WHERE a.id = m.ledger_account_id
             RETURNING m.entries
         )
-        SELECT sum(entries) INTO v_moved FROM applied;
+        SELECT v_moved + coalesce(sum(entries), 0) INTO v_moved FROM applied;
     END IF;
-    IF coalesce(v_moved, 0) <> v_running THEN
+    IF v_moved <> v_running OR v_fixed_fit IS FALSE THEN
         PERFORM refuse('WL004', 'entry_does_not_fit_account',
                        jsonb_build_object('transfer_id', v_first));
     END IF;

@@ -349,7 +349,7 @@ class PaymentsMachine(RuleBasedStateMachine):
     def _tell_of_freeze(self, change: str, user_id: str) -> None:
         self.driver.deliver(
             f"accounts.user.{change}.v1",
-            **{"user_id": user_id, "reason": "The model says so.", f"{change}_at": instant()},
+            **{"user_id": user_id, f"{change}_at": instant()},
         )
 
     def asked_for(self, ask: Callable[[], Transaction], code: str | None) -> Transaction | None:

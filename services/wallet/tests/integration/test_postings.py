@@ -7,6 +7,7 @@ import pytest
 
 from octoco.ids import new_id
 from octoco.money import Money
+from octoco.telemetry.metrics import UNIT_RETRIES
 from wallet.bootstrap import Wallet
 from wallet.domain.errors import BusinessKeyReused, LedgerAccountNotFound
 from wallet.domain.ledger import Posting, PostingKind
@@ -90,3 +91,57 @@ def test_what_the_kernel_refuses_is_refused_and_announces_nothing(
         )
     assert bare_driver.announced(message.aggregate_id) == []
     assert bare_driver.balance(user_id).available == zar("12.50")
+
+
+def test_many_are_booked_together_each_with_its_message_and_a_repeat_moves_nothing(
+    bare_driver: Driver, user_id: str
+) -> None:
+    postings = [
+        deposit(user_id, zar(amount), purchase_id=new_id("pur")) for amount in ("1.00", "2.00")
+    ]
+    messages = [news_of(user_id, posting.money) for posting in postings]
+    first = bare_driver.wallet.postings.post_all(postings, announcing=messages)
+    assert [(one.repeated, one.available) for one in first] == [
+        (False, zar("1.00")),
+        (False, zar("3.00")),
+    ]
+    more = [*postings, deposit(user_id, zar("4.00"), purchase_id=new_id("pur"))]
+    news = news_of(user_id, zar("4.00"))
+    again = bare_driver.wallet.postings.post_all(more, announcing=[*messages, news])
+    assert [one.repeated for one in again] == [True, True, False]
+    assert bare_driver.balance(user_id).available == zar("7.00")
+    for message in (*messages, news):
+        assert bare_driver.announced(message.aggregate_id) == [DepositCompleted.TYPE]
+
+
+def test_one_that_is_refused_takes_all_of_its_batch_with_it(
+    bare_driver: Driver, user_id: str
+) -> None:
+    postings = [
+        deposit(user_id, zar("1.00"), purchase_id=new_id("pur")),
+        deposit("usr_nobody", zar("1.00"), purchase_id=new_id("pur")),
+    ]
+    messages = [news_of(user_id, zar("1.00")) for _ in postings]
+    with pytest.raises(LedgerAccountNotFound):
+        bare_driver.wallet.postings.post_all(postings, announcing=messages)
+    assert bare_driver.balance(user_id).available == zar("0.00")
+    assert not any(bare_driver.announced(message.aggregate_id) for message in messages)
+
+
+def test_writers_of_batches_take_turns_and_none_runs_again(
+    bare_driver: Driver, user_id: str
+) -> None:
+    def retries() -> float:
+        samples = [sample for metric in UNIT_RETRIES.collect() for sample in metric.samples]
+        return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+    def write(_: int) -> None:
+        bare_driver.wallet.postings.post_all(
+            [deposit(user_id, zar("0.01"), purchase_id=new_id("pur")) for _ in range(50)]
+        )
+
+    before = retries()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(12)))
+    assert retries() == before
+    assert bare_driver.balance(user_id).available == zar("6.00")

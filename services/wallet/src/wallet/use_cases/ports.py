@@ -154,7 +154,7 @@ class Ledger(Protocol):
 
 
 class Postings(Protocol):
-    """The door for a movement that belongs to no saga: the posting is the whole unit of work."""
+    """The door for movements that belong to no saga: the postings are the whole unit of work."""
 
     def post(self, posting: Posting, *, announcing: Sequence[OutboundMessage] = ()) -> Booked:
         """Book a movement and store what it announces, in one round trip.
@@ -168,6 +168,29 @@ class Postings(Protocol):
                 `Ledger.post`.
             Unavailable: the database is away or too busy; whether it was booked is told by asking
                 again.
+        """
+        ...
+
+    def post_all(
+        self,
+        postings: Sequence[Posting],
+        *,
+        announcing: Sequence[OutboundMessage | None] = (),
+    ) -> Sequence[Booked]:
+        """Book many movements and what they announce, in one round trip and all or none.
+
+        One batch of the service is written at a time; several would lose most of their races.
+
+        Args:
+            postings: As for `Ledger.post_all`.
+            announcing: Likewise.
+
+        Returns:
+            What each left behind, in order; on a repeat what the first one left.
+
+        Raises:
+            BusinessKeyReused, HoldNotFound, LedgerAccountNotFound: see `Ledger.post_all`.
+            Unavailable: see `post`.
         """
         ...
 

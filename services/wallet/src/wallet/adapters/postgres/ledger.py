@@ -12,6 +12,7 @@ from octoco.errors import Refusal
 from octoco.events import OutboundMessage
 from octoco.money import InvalidAmount, Money, UnknownCurrency
 from octoco.outbox.postgres import PostgresOutbox
+from wallet.adapters.postgres.posting_batches import batch_booked, batch_parameters
 from wallet.adapters.postgres.purchases import find_purchase, list_suspended
 from wallet.domain.errors import (
     BusinessKeyReused,
@@ -144,23 +145,8 @@ class PostgresLedger:
         *,
         announcing: Sequence[OutboundMessage | None] = (),
     ) -> Sequence[Booked]:
-        messages = [
-            {"place": place, **self._outbox.prepare(message)}
-            for place, message in enumerate(announcing, start=1)
-            if message is not None
-        ]
-        parameters = {
-            "postings": json.dumps([_request(posting) for posting in postings]),
-            "messages": json.dumps(messages) if messages else None,
-        }
-        rows = self._execute(_POST_ALL, parameters).all()
-        return [
-            Booked(
-                row.repeated,
-                None if row.available is None else Money(row.available, posting.money.currency),
-            )
-            for row, posting in zip(rows, postings, strict=True)
-        ]
+        parameters = batch_parameters(postings, announcing, prepare=self._outbox.prepare)
+        return batch_booked(self._execute(_POST_ALL, parameters).all(), postings)
 
     def place_hold(
         self,
@@ -275,18 +261,6 @@ def _facts(error: Any) -> dict[str, object]:
     # What the kernel adds is for the caller's logs; a user is shown what is theirs: the balance.
     facts = json.loads(error.diag.message_detail or "{}")
     return {name: value for name, value in facts.items() if name in {"available", "currency"}}
-
-
-def _request(posting: Posting) -> dict[str, object]:
-    return {
-        "business_key": posting.business_key,
-        "kind": posting.kind.value,
-        "user_id": posting.user_id,
-        "amount": str(posting.money.amount),
-        "currency": posting.money.currency,
-        "subject": posting.subject,
-        "effective_at": posting.effective_at.isoformat(),
-    }
 
 
 def _booked(row: Any) -> Booked:
