@@ -19,7 +19,7 @@ bootstrap: ## Make .venv from the locked packages (quick when nothing changed)
 
 # ---- running ----
 
-.PHONY: demo up down clean status logs story servers
+.PHONY: demo up down clean status messages logs story servers
 demo: bootstrap ## Start everything, play the whole story, say what it saw, stop
 	@$(RUNNER) demo
 
@@ -34,6 +34,9 @@ clean: bootstrap ## Stop everything and remove the data, logs and secrets
 
 status: bootstrap ## Say what runs
 	@$(RUNNER) status
+
+messages: bootstrap ## Say how much waits in outboxes, queues and dead queues of all services
+	@$(RUNNER) messages
 
 logs: bootstrap ## Follow a log: make logs NAME=wallet-worker
 	@$(RUNNER) logs --follow $(NAME)

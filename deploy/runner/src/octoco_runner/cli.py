@@ -9,8 +9,9 @@ from types import FrameType
 
 import click
 
+from octoco.commands.printing import as_json
 from octoco.messaging.published import IncompatibleContracts, PublishedContracts
-from octoco_runner import api_docs, event_docs, system
+from octoco_runner import api_docs, event_docs, message_status, system
 from octoco_runner.environment_file import read_environment_file, write_environment_file
 from octoco_runner.errors import RunnerError
 from octoco_runner.layout import known_layout, state_directory
@@ -79,6 +80,27 @@ def status() -> None:
         screen.warn(f"{found.unsupervised} processes run without supervision. Run: make up")
     screen.say("Octoco Wallet is up." if found.is_up else "Octoco Wallet is not up.")
     sys.exit(0 if found.is_up else 3)
+
+
+@cli.command()
+@click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+def messages(json_wanted: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Say how much waits in the outboxes, queues and dead queues of all four services.
+
+    Each service is asked as its own role, by its own command: "wallet messages --help" has the
+    tools for what went wrong. Addresses come from the system started by "up", or from the
+    environment (AMQP_URL, WALLET_DATABASE_URL and so on). Exit status: 1 if a queue is missing,
+    2 if a service could not be asked.
+    """
+    found = message_status.statuses({**system.addresses(), **os.environ})
+    if json_wanted:
+        click.echo(as_json([{"service": one.service, "status": one.facts} for one in found]))
+    else:
+        click.echo(message_status.as_table(found))
+    for one in found:
+        if one.trouble:
+            click.echo(f"{one.service}: {one.trouble}", err=True)
+    sys.exit(message_status.exit_code(found))
 
 
 @cli.command()
