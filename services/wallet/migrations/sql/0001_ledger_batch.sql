@@ -88,19 +88,24 @@ BEGIN
 END $$;
 
 -- Lock the users of a batch, in the order of their accounts' ids and before any key is claimed, as
--- every posting locks: `available` is the lock of all that a user has in a currency. Returns the
--- batch, in the order of business keys, with where its users stand.
+-- every posting locks: `available` is the lock of all that a user has in a currency. What else is
+-- moved is locked as well: whoever had `available` before may have moved that and not `available`,
+-- and one who waited must learn here that what it read is old. Returns the batch, in the order of
+-- business keys, with where its users stand.
 CREATE FUNCTION lock_batch(p_requests posting_request[]) RETURNS posting_request[]
 LANGUAGE plpgsql AS $$
 DECLARE
     v_located posting_request[];
     v_others posting_request[];
+    v_moved_beside bigint[];
 BEGIN
     SELECT array_agg(ROW(place, business_key, kind, user_id, amount, currency, subject,
                          effective_at, clearing_id, counter_id, available_id, available,
                          available_version, held_id, held, held_version, receivable_id, receivable,
-                         receivable_version, moved_at)::posting_request ORDER BY business_key)
-    INTO v_located
+                         receivable_version, moved_at)::posting_request ORDER BY business_key),
+           array_agg(held_id) FILTER (WHERE held_id IS NOT NULL)
+               || array_agg(receivable_id) FILTER (WHERE receivable > 0)
+    INTO v_located, v_moved_beside
     FROM (
         SELECT q.place, q.business_key, q.kind, q.user_id, q.amount, q.currency, q.subject,
                q.effective_at, q.clearing_id, q.counter_id, a.id AS available_id,
@@ -119,6 +124,9 @@ BEGIN
             AND h.currency = q.currency AND h.kind = 'held'
         ORDER BY a.id FOR UPDATE OF a
     ) AS locked;
+    IF v_moved_beside IS NOT NULL THEN
+        PERFORM FROM ledger_accounts WHERE id = ANY (v_moved_beside) ORDER BY id FOR UPDATE;
+    END IF;
     IF cardinality(v_located) = cardinality(p_requests) THEN
         RETURN v_located;
     END IF;

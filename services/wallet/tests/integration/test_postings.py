@@ -1,6 +1,6 @@
 """A posting that stands alone: the whole unit of work in one round trip."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -8,10 +8,12 @@ import pytest
 from octoco.ids import new_id
 from octoco.money import Money
 from octoco.telemetry.metrics import UNIT_RETRIES
+from octoco.testing import eventually
 from wallet.bootstrap import Wallet
 from wallet.domain.errors import BusinessKeyReused, LedgerAccountNotFound
 from wallet.domain.ledger import Posting, PostingKind
 from wallet.messages.outbound import DepositCompleted
+from wallet.use_cases.ports import WalletUnit
 
 from .driving import Driver, zar
 
@@ -145,3 +147,87 @@ def test_writers_of_batches_take_turns_and_none_runs_again(
         list(pool.map(write, range(12)))
     assert retries() == before
     assert bare_driver.balance(user_id).available == zar("6.00")
+
+
+@pytest.mark.parametrize("moved", ["held", "receivable"])
+def test_a_batch_that_waited_for_another_reads_again_what_that_one_moved(
+    bare_driver: Driver, user_id: str, moved: str
+) -> None:
+    first, second = (
+        _settlements(bare_driver, user_id) if moved == "held" else _credits(bare_driver, user_id)
+    )
+    units = bare_driver.wallet.units
+    with ThreadPoolExecutor(1) as pool:
+
+        def work(unit: WalletUnit) -> Future[object]:
+            unit.ledger.post_all([first])
+            waiting = pool.submit(
+                units.run, lambda other: other.ledger.post_all([second]), contended_on=user_id
+            )
+            eventually(
+                lambda: (
+                    bare_driver.scalar(
+                        "SELECT count(*) FROM pg_stat_activity "
+                        "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                    )
+                    or waiting.done()
+                ),
+                what="the second batch waits for the first",
+            )
+            return waiting
+
+        waiting = units.run(work)
+    waiting.result()
+    balance = bare_driver.balance(user_id)
+    assert (balance.held, balance.receivable) == (zar("0.00"), zar("0.00"))
+
+
+def _hold(driver: Driver, user_id: str, money: Money, *, transaction_id: str) -> None:
+    driver.wallet.units.run(
+        lambda unit: unit.ledger.place_hold(
+            transaction_id=transaction_id, user_id=user_id, money=money, effective_at=NOW
+        )
+    )
+
+
+def _settlements(driver: Driver, user_id: str) -> list[Posting]:
+    driver.wallet.postings.post(deposit(user_id, zar("10.00"), purchase_id=new_id("pur")))
+    made = []
+    for _ in range(2):
+        transaction_id = new_id("txn")
+        _hold(driver, user_id, zar("5.00"), transaction_id=transaction_id)
+        made.append(
+            Posting(
+                business_key=f"hold_end:{transaction_id}",
+                kind=PostingKind.SETTLEMENT,
+                user_id=user_id,
+                money=zar("5.00"),
+                subject=transaction_id,
+                effective_at=NOW,
+            )
+        )
+    return made
+
+
+def _credits(driver: Driver, user_id: str) -> list[Posting]:
+    """Two that each only repay what the user owes after a chargeback of spent money."""
+    purchase_id = new_id("pur")
+    driver.wallet.postings.post(deposit(user_id, zar("10.00"), purchase_id=purchase_id))
+    transaction_id = new_id("txn")
+    _hold(driver, user_id, zar("10.00"), transaction_id=transaction_id)
+    driver.wallet.units.run(
+        lambda unit: unit.ledger.settle_hold(
+            transaction_id=transaction_id, money=zar("10.00"), effective_at=NOW
+        )
+    )
+    driver.wallet.postings.post(
+        Posting(
+            business_key=f"chargeback:{purchase_id}",
+            kind=PostingKind.CHARGEBACK,
+            user_id=user_id,
+            money=zar("10.00"),
+            subject=purchase_id,
+            effective_at=NOW,
+        )
+    )
+    return [deposit(user_id, zar("5.00"), purchase_id=new_id("pur")) for _ in range(2)]
