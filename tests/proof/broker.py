@@ -9,10 +9,11 @@ import pika
 import pika.exceptions
 
 from octoco.testing import eventually
+from octoco.testing.own_postgres import lasting_port
 from octoco_runner import rabbitmq
 from octoco_runner.errors import NotReady
 from octoco_runner.layout import Layout
-from octoco_runner.ports import free_port
+from octoco_runner.ports import Port
 from octoco_runner.processes import mark_of
 from octoco_runner.server_users import rabbitmq_user
 from octoco_runner.supervision import clean_environment, log_of
@@ -29,12 +30,13 @@ class OwnRabbitMQ:
     """
 
     def __init__(self, layout: Layout) -> None:
-        port = free_port(rabbitmq.NAME)
+        names = (rabbitmq.NAME, "rabbitmq-epmd", "rabbitmq-distribution")
+        port, epmd_port, distribution_port = (Port(name, lasting_port()) for name in names)
         self._program = rabbitmq.prepare_rabbitmq(
             layout,
             port=port,
-            epmd_port=free_port("rabbitmq-epmd"),
-            distribution_port=free_port("rabbitmq-distribution"),
+            epmd_port=epmd_port,
+            distribution_port=distribution_port,
             password=PASSWORD,
             user=rabbitmq_user(),
         )

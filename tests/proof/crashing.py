@@ -24,12 +24,12 @@ U = TypeVar("U", bound=MessagingUnit)
 
 # How often a process dies where it might: once in so many times it comes by.
 ONE_IN: Mapping[str, int] = {
-    "relay read, not published": 60,
-    "relay published, not confirmed": 25,
-    "relay confirmed, not deleted": 60,
+    "relay read, not published": 100,
+    "relay published, not confirmed": 50,
+    "relay confirmed, not deleted": 100,
     "relay deleted": 120,
     "consumer before commit": 400,
-    "consumer committed, not acked": 250,
+    "consumer committed, not acked": 200,
     "executor before commit": 500,
     "executor committed": 500,
 }

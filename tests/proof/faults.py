@@ -1,16 +1,10 @@
 """What is done to the system while sagas run, in a seeded order, each at a saga's beginning."""
 
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from functools import partial
-from typing import Any
-
-import pika
-import pika.exceptions
 
 from octoco.testing import eventually
 from octoco.testing.wire import COMMIT, Fate, nothing_happens
@@ -18,6 +12,7 @@ from octoco.testing.wire import COMMIT, Fate, nothing_happens
 from .crashing import STALL, STALLED
 from .ground import SERVICES, Ground
 from .nursery import SLOTS, topology_of
+from .operator import on_channel
 
 # Messages that only one queue takes: without its binding they are returned.
 BINDINGS = (
@@ -27,8 +22,6 @@ BINDINGS = (
     ("payments-gateway", "wallet.withdrawal.requested.v1"),
     ("payments-gateway", "wallet.money_fact.answered.v1"),
 )
-OURS = ("x-octoco-", "x-death", "x-first-death", "x-last-death")
-REPLAYS = 2
 _LEADERS = """
     SELECT pid, application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND application_name = %s
@@ -50,7 +43,6 @@ class Faults:
         self._ground = ground
         self._chance = chance
         self._say = say
-        self.replayed = 0
         self.kinds: Sequence[Callable[[], None]] = (
             self.broker_stops,
             self.broker_is_killed,
@@ -61,15 +53,14 @@ class Faults:
             self.web_is_killed,
             self.worker_is_asked_to_end,
             self.all_connections_are_cut,
-            self.dead_are_replayed,
         )
 
     def schedule(self, count: int) -> Sequence[Callable[[], None]]:
-        """Draw at least `count` faults: every kind comes once before any comes again."""
+        """Draw so many faults: every kind comes once before any comes again."""
         drawn: list[Callable[[], None]] = []
         while len(drawn) < count:
             drawn += self._chance.sample(self.kinds, len(self.kinds))
-        return drawn
+        return drawn[:count]
 
     def broker_stops(self) -> None:
         self._ground.rabbitmq.stop()
@@ -143,16 +134,16 @@ class Faults:
         self._ground.journal.note("unbound", event_type=event_type)
         topology = topology_of(service)
         arguments = (topology.queue, topology.exchange_name, event_type)
-        self._on_channel(lambda channel: channel.queue_unbind(*arguments))
+        on_channel(self._ground, lambda channel: channel.queue_unbind(*arguments))
         self._pause(1, 3)
-        self._on_channel(lambda channel: channel.queue_bind(*arguments))
+        on_channel(self._ground, lambda channel: channel.queue_bind(*arguments))
 
     def queue_is_deleted(self) -> None:
         """Lose what the wallet's queue holds: money facts are repeated until they are answered."""
         for event_type in ("payments.*",):
             self._ground.journal.note("unbound", event_type=event_type)
         queue = topology_of("wallet").queue
-        deleted = self._on_channel(lambda channel: channel.queue_delete(queue))
+        deleted = on_channel(self._ground, lambda channel: channel.queue_delete(queue))
         self._say(f"lost {deleted.method.message_count} messages to the wallet")
         self._ground.journal.note("queue deleted", messages=deleted.method.message_count)
 
@@ -166,43 +157,6 @@ class Faults:
         for wire in (*self._ground.relay_wires.values(), *self._ground.unit_wires.values()):
             wire.cut()
 
-    def dead_are_replayed(self) -> None:
-        for service in SERVICES:
-            self.replayed += self.replay_dead(service)
-
-    def replay_dead(self, service: str) -> int:
-        """Send every dead message to its queue again, twice.
-
-        Returns:
-            How many messages there were.
-
-        Raises:
-            AssertionError: one died that was not meant to.
-        """
-
-        def replay(channel: Any) -> int:
-            channel.confirm_delivery()
-            topology = topology_of(service)
-            count = 0
-            while True:
-                method, properties, body = channel.basic_get(topology.dead_queue)
-                if method is None:
-                    return count
-                reason = str((properties.headers or {}).get("x-octoco-reason"))
-                what = json.dumps(properties.headers, default=str)
-                assert reason.startswith("sabotaged"), f"died unmeant: {what} {body!r}"
-                properties.headers = {
-                    name: value
-                    for name, value in properties.headers.items()
-                    if not name.startswith(OURS)
-                }
-                for _ in range(REPLAYS):
-                    channel.basic_publish("", topology.queue, body, properties, mandatory=True)
-                channel.basic_ack(method.delivery_tag)
-                count += 1
-
-        return int(self._on_channel(replay))
-
     def _asleep(self, service: str) -> list[int]:
         journal = self._ground.journal
         return [slot for slot in range(SLOTS) if journal.is_marked(f"{STALLED}-{service}-{slot}")]
@@ -213,16 +167,6 @@ class Faults:
     def _pause(self, least: float, most: float) -> None:
         # How long something is away is a part of what is done to it, not a wait for anything.
         time.sleep(self._chance.uniform(least, most))
-
-    def _on_channel(self, work: Callable[[Any], Any]) -> Any:
-        def done() -> tuple[Any] | None:
-            try:
-                with closing(self._ground.rabbitmq.connect()) as connection:
-                    return (work(connection.channel()),)
-            except (pika.exceptions.AMQPError, OSError):
-                return None
-
-        return eventually(done, within_seconds=30, what="the broker")[0]
 
 
 class Pace:

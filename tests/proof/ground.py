@@ -30,10 +30,10 @@ from octoco.http.authentication import AUDIENCE, ISSUER
 from octoco.ids import new_id
 from octoco.messaging.topology import Topology
 from octoco.testing import eventually
-from octoco.testing.own_postgres import OwnPostgres, own_postgres
+from octoco.testing.own_postgres import OwnPostgres, lasting_port, own_postgres
 from octoco.testing.wire import Wire
 from octoco_runner.layout import REPOSITORY, layout_for
-from octoco_runner.ports import DEFAULTS, LOOPBACK, free_port
+from octoco_runner.ports import DEFAULTS, LOOPBACK, Port
 from octoco_runner.processes import end_processes_of
 from octoco_runner.server_users import postgresql_user, rabbitmq_user
 from octoco_runner.services import (
@@ -220,7 +220,7 @@ class Ground:
     # ---- the database ----
 
     def rows(self, sql: str, values: Any = None) -> list[Any]:
-        """Ask the database as its superuser, for as long as it takes to come back."""
+        """Ask or tell the database as its superuser, again until it is there."""
 
         def ask() -> tuple[list[Any]] | None:
             try:
@@ -229,22 +229,14 @@ class Ground:
                     connection.cursor(cursor_factory=psycopg2.extras.NamedTupleCursor) as cursor,
                 ):
                     cursor.execute(sql, values)  # type: ignore[no-untyped-call]
-                    return (cursor.fetchall(),)
+                    found = cursor.fetchall()
+                    connection.commit()
+                    return (found,)
             except psycopg2.OperationalError:
                 return None
 
         (found,) = eventually(ask, within_seconds=READY_SECONDS, what="PostgreSQL")
         return found
-
-    def do(self, sql: str, values: Any = None) -> int:
-        """Change something as its superuser; return how many rows."""
-        with (
-            closing(psycopg2.connect(self._admin_url)) as connection,
-            connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(sql, values)
-            return int(cursor.rowcount)
 
     @property
     def _admin_url(self) -> str:
@@ -354,7 +346,7 @@ def ground(admin_url: str, *, seed: str) -> Iterator[Ground]:
         rabbitmq.spawn()
         postgres.start(max_connections="200", shared_buffers="128MB", log_line_prefix="%m [%p] ")
         rabbitmq.wait_until_ready()
-        ports = {name: free_port(name) for name in DEFAULTS}
+        ports = {name: Port(name, lasting_port()) for name in DEFAULTS}
         place = Workplace(
             layout=layout, ports=ports, admin_url=postgres.admin_url, amqp_url=rabbitmq.url
         )

@@ -147,6 +147,9 @@ class Person:
             self._play(saga, self._pay_in)
         self._await_all(self._plan.deposits)
         if any(saga.trouble for saga in self._plan.deposits):
+            for saga in self._plan.withdrawals:
+                self._begin()
+                saga.trouble = "not begun: a deposit that was to pay for it had trouble"
             return
         for saga in self._plan.withdrawals:
             self._play(saga, self._withdraw)

@@ -1,4 +1,4 @@
-"""After the last fault: wait until nothing moves any more, helping as an operator would."""
+"""After the last fault: wait until nothing moves any more, with an operator's help."""
 
 import time
 from contextlib import closing
@@ -8,19 +8,12 @@ import requests
 
 from octoco.messaging.topology import Topology
 
-from .faults import Faults
 from .ground import SERVICES, Ground
 from .nursery import topology_of
+from .operator import Operator
 
 STILL_LOOKS = 3
 LOOK_SECONDS = 0.5
-# What an operator pushes: the schedule is for a wallet that is away for long.
-_PUSH = """
-    UPDATE payments_gateway.intents SET due_at = clock_timestamp()
-    WHERE finished_at IS NULL AND kind = 'repeat_money_fact'
-      AND created_at < clock_timestamp() - interval '5 seconds'
-      AND due_at > clock_timestamp() + interval '1 second'
-"""
 _LEFT = """
     SELECT 'outbox of the wallet', count(*) FROM wallet.outbox
     UNION ALL SELECT 'outbox of the gateway', count(*) FROM payments_gateway.outbox
@@ -35,7 +28,7 @@ _LEFT = """
 """
 
 
-def settle(ground: Ground, faults: Faults, *, within_seconds: float) -> dict[str, int]:
+def settle(ground: Ground, operator: Operator, *, within_seconds: float) -> dict[str, int]:
     """Wait until nothing is left anywhere, several looks in a row.
 
     Returns:
@@ -44,8 +37,7 @@ def settle(ground: Ground, faults: Faults, *, within_seconds: float) -> dict[str
     deadline = time.monotonic() + within_seconds
     still = 0
     while True:
-        faults.dead_are_replayed()
-        ground.do(_PUSH)
+        operator.come_by()
         requests.post(f"{ground.sandbox}/control/webhooks/hurry", json={}, timeout=10)
         left = _left(ground)
         still = 0 if left else still + 1

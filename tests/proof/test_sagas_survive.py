@@ -25,6 +25,7 @@ from octoco.testing import eventually
 from .crashing import CALM
 from .faults import Faults, Pace
 from .ground import REGISTERED, Ground, ground
+from .operator import Operator
 from .sagas import Person, Plan, plans
 from .settling import settle
 from .telling import tell
@@ -33,9 +34,9 @@ from .watch import Listener, Watch
 
 SAGAS = int(os.environ.get("SAGAS", "400"))
 SEED = os.environ.get("SEED") or str(random.SystemRandom().randrange(1_000_000))
-PERSONS_AT_ONCE = 24
+PERSONS_AT_ONCE = 40
 SAGAS_A_FAULT = 40
-FAULTS_LEAST = 12
+FAULTS_LEAST = 10
 PROGRESS_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 PATIENCE_SECONDS = 90.0
@@ -66,21 +67,33 @@ def _prove(made: Ground, say: "_Said") -> None:
     persons = [Person(plan, ground=made, watch=watch, begin=pace.begin_saga) for plan in drawn]
     _introduce(made, drawn, persons)
     say(f"{len(persons)} persons are known; logs are in {made.logs}")
-    for part in (watch, listener, pace):
+    operator = Operator(made)
+    for part in (watch, listener, operator, pace):
         part.start()
     made.journal.unmark(CALM)
-    with say.progress(lambda: f"begun {pace.begun}, ended {watch.ended}"):
-        with ThreadPoolExecutor(PERSONS_AT_ONCE) as pool:
-            list(pool.map(Person.do_all, persons))
-        pace.finish(within_seconds=120)
-    made.journal.mark(CALM)
-    say("all sagas have ended; waiting for calm")
-    left = settle(made, faults, within_seconds=SETTLE_SECONDS)
+    with (
+        say.progress(lambda: f"sagas and faults begun {pace.begun}, sagas ended {watch.ended}"),
+        ThreadPoolExecutor(PERSONS_AT_ONCE) as pool,
+    ):
+        playing = [pool.submit(person.do_all) for person in persons]
+        try:
+            pace.finish(within_seconds=PATIENCE_SECONDS + SAGAS)
+        except BaseException:
+            watch.give_up()
+            raise
+        made.journal.mark(CALM)
+        say("all sagas have begun and the last fault is over")
+        for one in playing:
+            one.result()
+    say("all sagas have ended")
+    operator.stop()
+    left = settle(made, operator, within_seconds=SETTLE_SECONDS)
     for part in (listener, watch):
         part.stop()
     endings = made.end_workers()
     verdict = Verdict(made, plans=drawn, listener=listener)
-    say(f"killed: {dict(verdict.kills)}; dead and replayed twice: {faults.replayed}")
+    say(f"killed: {dict(verdict.kills)}")
+    say(f"died and were replayed twice: {operator.replayed}; facts pushed: {operator.pushed}")
     say(f"wait for a person, as they must: {len(verdict.waiting_for_person)}")
     findings = verdict.findings()
     for finding in findings[:TOLD_MAX]:

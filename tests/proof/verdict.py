@@ -33,7 +33,8 @@ _STATES = """
     SELECT t.id, t.status, t.user_id, c.purchase_id, p.status AS payout_status,
            h.outcome AS hold, h.settled_amount,
            (SELECT count(*) FROM wallet.transaction_events e
-            WHERE e.transaction_id = t.id AND e.status = t.status) AS said,
+            WHERE e.transaction_id = t.id AND e.status = t.status
+              AND e.cause <> 'payment_attempt_failed') AS said,
            EXISTS (SELECT FROM payments_gateway.cases k WHERE k.transaction_id = t.id
                    AND k.kind = 'payout_not_begun') AS waits_for_person
     FROM wallet.transactions t
@@ -276,6 +277,9 @@ def _is_meant(line: Mapping[str, Any], unbound: set[str]) -> bool:
             )
         case "event_refused":
             return line.get("code") == "sabotaged"
+        # Killed again while what an earlier kill had left was tried by itself: it only waits.
+        case "event_set_aside":
+            return True
         case "event_failed" | "parked_event_failed":
             return "Stumbled" in text or "Sabotaged" in text
     return False

