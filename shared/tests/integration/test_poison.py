@@ -74,7 +74,7 @@ def broker(amqp_url: str, topology_of: Callable[..., Topology]) -> Broker:
 @pytest.fixture
 def victims(
     broker: Broker,
-    database: Database,  # noqa: ARG001 - which is cleared
+    database: Database,
     schema: ProvisionedSchema,
     tmp_path: Path,
 ) -> Iterator[Victims]:
@@ -100,7 +100,10 @@ def victims(
 
 @pytest.mark.parametrize(
     ("on_poison", "end", "tiers"),
-    [("die", -signal.SIGKILL, [0.2]), ("hang", 1, [])],
+    [
+        ("die", -signal.SIGKILL, [0.2]),
+        pytest.param("hang", 1, [], marks=pytest.mark.slow),
+    ],
     ids=["it dies", "it hangs"],
 )
 def test_what_kills_or_hangs_its_process_goes_aside_and_the_others_get_through(

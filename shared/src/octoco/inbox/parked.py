@@ -264,7 +264,7 @@ class ParkedEvents(Generic[U]):
         self._store.park(event, waits_for=waits_for, headers=headers, parked_at=parked_at)
 
     def take_up(self, give_up: GiveUp) -> int:
-        """Try due events once more, each once at most, for a few seconds at most.
+        """Try what is due once more, for a few seconds at most.
 
         Args:
             give_up: Given each event that failed otherwise than by being too early, with what it
