@@ -123,6 +123,20 @@ def test_an_expired_deposit_says_so() -> None:
     assert "has expired" in mail.text
 
 
+@pytest.mark.parametrize("template", [Template.DEPOSIT_FAILED, Template.WITHDRAWAL_FAILED])
+def test_a_status_newer_than_ours_is_told_as_a_failure(template: Template) -> None:
+    known = EVENTS[template]
+    newer = event(known.type, **{**known.data, "status": "given_up"})
+    Contracts().check_inbound(newer.type, newer.data)
+    world = World()
+    world.handle(registered())
+    world.handle(newer)
+    assert world.only.template is template
+    mail = world.prepare()
+    assert mail is not None
+    assert SAYS[template] in mail.text
+
+
 def test_an_unlisted_reason_gets_general_words() -> None:
     world = World()
     world.handle(registered())

@@ -80,7 +80,7 @@ class DepositFailed:
     """Money did not come in.
 
     Args:
-        status: `failed`, `expired` or `cancelled`.
+        status: `failed`, `expired` or `cancelled`; a newer one is told as a failure.
     """
 
     TYPE: ClassVar[str] = "wallet.deposit.failed.v1"
@@ -120,7 +120,7 @@ class WithdrawalFailed:
     """Money did not go out, and is back in the wallet.
 
     Args:
-        status: `failed` or `cancelled`.
+        status: `failed` or `cancelled`; a newer one is told as a failure.
     """
 
     TYPE: ClassVar[str] = "wallet.withdrawal.failed.v1"
