@@ -1,5 +1,6 @@
 """The documents about events say what the services do, and nothing else."""
 
+import importlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 from jsonschema_rs import Draft7Validator
 
-from octoco.commands.events import asyncapi_command
 from octoco.events import Event
 from octoco.messaging.asyncapi import asyncapi_document
 from octoco.messaging.contracts import Contracts
@@ -18,7 +18,7 @@ from octoco.messaging.wire import to_properties
 from octoco_runner.errors import RunnerError
 from octoco_runner.event_docs import merge, page, write_event_docs
 
-from .declared import EVENTS
+from .declared import EVENTS, SERVICES
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = Contracts()
@@ -137,8 +137,9 @@ def test_both_documents_are_written(tmp_path: Path) -> None:
     assert page_path.read_text(encoding="utf-8") == page(MERGED)
 
 
-def test_a_services_command_prints_its_document() -> None:
-    for declaration in EVENTS:
-        said = CliRunner().invoke(asyncapi_command(declaration))
-        assert said.exit_code == 0
-        assert json.loads(said.output) == DOCUMENTS[declaration.service]
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_services_command_line_prints_its_document(service: str) -> None:
+    main = importlib.import_module(f"{service}.entrypoints.cli").main
+    said = CliRunner().invoke(main, ["asyncapi"], env={})
+    assert said.exit_code == 0
+    assert json.loads(said.output) == DOCUMENTS[service.replace("_", "-")]

@@ -226,7 +226,7 @@ def contracts() -> None:
         raise RunnerError(str(error)) from error
     for path in added:
         screen.say(f"  {path.name}")
-    screen.done(f"{len(added)} schemas frozen" if added else "Every schema is frozen as it is")
+    screen.done(f"Frozen: {len(added)}" if added else "Every schema is frozen as it is")
 
 
 @cli.command(context_settings={**CONTEXT, "ignore_unknown_options": True})
