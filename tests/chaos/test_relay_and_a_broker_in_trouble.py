@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from octoco.database.tables import messaging_tables_v1
+from octoco.messaging import publisher
 from octoco.messaging.publisher import ConfirmedPublisher
 from octoco.messaging.topology import Topology
 from octoco.messaging.wire import from_properties
@@ -30,6 +32,7 @@ from ..proof.broker import OwnRabbitMQ
 
 EVENT_TYPE = "troubled.thing.happened.v1"
 SERVICE = "troubled"
+PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,10 @@ def in_order(numbers: list[int], thing: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_the_relay_waits_out_an_alarm_and_a_broker_that_dies(ground: Ground) -> None:
+def test_the_relay_waits_out_an_alarm_and_a_broker_that_dies(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "ANSWER_SECONDS", PATIENCE_SECONDS)
     with running(ground), capture_logs() as logs:
         ground.announce(range(10))
         eventually(lambda: ground.waiting() == 0, what="an empty outbox")
@@ -128,7 +134,10 @@ def test_the_relay_waits_out_an_alarm_and_a_broker_that_dies(ground: Ground) -> 
         ground.broker.control("set_vm_memory_high_watermark", "absolute", "1")
         ground.announce(range(10, 20))
         eventually(lambda: PUBLISHER_BLOCKED._value.get() == 1, what="the alarm is told")
+        told = time.monotonic()
         assert ground.waiting() == 10
+        # For longer than it would wait for a broker that blocks nobody.
+        eventually(lambda: time.monotonic() > told + 1.5 * PATIENCE_SECONDS, what="a long alarm")
         ground.broker.control("set_vm_memory_high_watermark", "0.6")
         eventually(lambda: ground.waiting() == 0, within_seconds=20, what="an empty outbox")
         assert PUBLISHER_BLOCKED._value.get() == 0

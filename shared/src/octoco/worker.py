@@ -28,6 +28,12 @@ from octoco.messaging.handling import BatchHandler, EventHandling, Handler
 from octoco.messaging.publisher import ConfirmedPublisher
 from octoco.messaging.settings import EventSettings
 from octoco.messaging.topology import Topology
+from octoco.outbox.archive import (
+    KEEP_EVERY_SECONDS,
+    OutboxArchive,
+    OutboxSettings,
+    types_with_secrets,
+)
 from octoco.outbox.bell import BellListener
 from octoco.outbox.relay import Relay
 from octoco.outbox.store import PostgresOutboxStore
@@ -85,6 +91,7 @@ class WorkerParts(Generic[U]):
         intents: A handler for each kind of intent.
         forgettable_intents: Kinds whose subjects never come again, so that finished ones may be
             forgotten.
+        outbox: What becomes of messages that are confirmed.
         retention: How long what every service has is kept.
         kept: How long more tables of its own are.
         jobs: What is done periodically.
@@ -104,6 +111,7 @@ class WorkerParts(Generic[U]):
     events: EventSettings = field(default_factory=EventSettings)
     intents: Mapping[str, IntentHandler[U, Any, Any]] = field(default_factory=dict)
     forgettable_intents: Collection[str] = ()
+    outbox: OutboxSettings = field(default_factory=OutboxSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     kept: Sequence[Kept] = ()
     jobs: Sequence[PeriodicJob] = ()
@@ -137,7 +145,12 @@ class Worker(Generic[U]):
             settings=parts.events,
         )
         self._relay = Relay(
-            PostgresOutboxStore(url=parts.database_url, service=parts.service),
+            PostgresOutboxStore(
+                url=parts.database_url,
+                service=parts.service,
+                archives=parts.outbox.archive_days > 0,
+                without_body=types_with_secrets(parts.contracts),
+            ),
             ConfirmedPublisher(url=parts.amqp_url, exchange=topology.exchange_name),
         )
         self._executor = Executor(
@@ -198,7 +211,15 @@ class Worker(Generic[U]):
                 partial(IntentOverview(self._parts.database).measure, self._parts.intents),
             ),
             PeriodicJob("purge", PURGE_EVERY_SECONDS, self._purge().run),
+            *self._archive_jobs(),
         )
+
+    def _archive_jobs(self) -> Sequence[PeriodicJob]:
+        days = self._parts.outbox.archive_days
+        if not days:
+            return ()
+        archive = OutboxArchive(self._parts.database, days=days)
+        return (PeriodicJob("outbox_archive", KEEP_EVERY_SECONDS, archive.keep),)
 
     def _purge(self) -> Purge:
         parts = self._parts

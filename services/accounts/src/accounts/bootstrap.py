@@ -92,6 +92,7 @@ def worker_parts(
         amqp_url=accounts.settings.amqp_url,
         subscriptions={},
         events=accounts.settings.events,
+        outbox=accounts.settings.outbox,
         retention=accounts.settings.retention,
         jobs=(PeriodicJob("purge_ended", 3600.0, lambda: purge_ended(accounts.ports)),),
         host=accounts.settings.worker_host,

@@ -7,6 +7,7 @@ from environs import Env
 
 from octoco.config import secret_list
 from octoco.messaging.settings import EventSettings, read_event_settings
+from octoco.outbox.archive import OutboxSettings, read_outbox_settings
 from octoco.retention import RetentionSettings, read_retention
 
 
@@ -26,6 +27,7 @@ class Settings:
     argon2_parallelism: int
     argon2_concurrent_max: int
     events: EventSettings = field(default_factory=EventSettings)
+    outbox: OutboxSettings = field(default_factory=OutboxSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def __repr__(self) -> str:
@@ -48,5 +50,6 @@ def read(env: Env) -> Settings:
         argon2_parallelism=env.int("ARGON2_PARALLELISM", 1),
         argon2_concurrent_max=env.int("ARGON2_CONCURRENT_MAX", 2),
         events=read_event_settings(env),
+        outbox=read_outbox_settings(env),
         retention=read_retention(env),
     )

@@ -97,6 +97,7 @@ def worker_parts(
         events=notifications.settings.events,
         # A delivery is stored once, by the unit that stores its intent.
         forgettable_intents={SEND_EMAIL},
+        outbox=notifications.settings.outbox,
         retention=notifications.settings.retention,
         intents={SEND_EMAIL: notifications.send_email},
         host=notifications.settings.worker_host,

@@ -6,6 +6,7 @@ from environs import Env
 
 from octoco.config import secret_list
 from octoco.messaging.settings import EventSettings, read_event_settings
+from octoco.outbox.archive import OutboxSettings, read_outbox_settings
 from octoco.retention import RetentionSettings, read_retention
 
 
@@ -24,6 +25,7 @@ class Settings:
     worker_port: int
     log_level: str
     events: EventSettings = field(default_factory=EventSettings)
+    outbox: OutboxSettings = field(default_factory=OutboxSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def __repr__(self) -> str:
@@ -45,5 +47,6 @@ def read(env: Env) -> Settings:
         worker_port=env.int("WORKER_PORT", 8114),
         log_level=env.str("LOG_LEVEL", "info"),
         events=read_event_settings(env),
+        outbox=read_outbox_settings(env),
         retention=read_retention(env),
     )

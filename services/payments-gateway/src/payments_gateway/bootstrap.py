@@ -186,6 +186,7 @@ def worker_parts(
         events=gateway.settings.events,
         # A delivery and a fact are each stored once, by the unit that stores the intent.
         forgettable_intents={PROCESS_WEBHOOK, REPEAT_MONEY_FACT},
+        outbox=gateway.settings.outbox,
         retention=gateway.settings.retention,
         kept=(kept_webhooks(gateway.settings.webhooks_days),),
         intents=intent_handlers(gateway),

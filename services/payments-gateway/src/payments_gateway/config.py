@@ -9,6 +9,7 @@ from environs import Env
 from octoco.config import secret_list
 from octoco.errors import ConfigurationError
 from octoco.messaging.settings import EventSettings, read_event_settings
+from octoco.outbox.archive import OutboxSettings, read_outbox_settings
 from octoco.retention import RetentionSettings, read_days, read_retention
 from payments_gateway.domain.provider import Merchant
 
@@ -38,6 +39,7 @@ class Settings:
     bank_account_keys: Sequence[str] = field(repr=False)
     checkout_return_url: str
     events: EventSettings = field(default_factory=EventSettings)
+    outbox: OutboxSettings = field(default_factory=OutboxSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     webhooks_days: int = 180
 
@@ -66,6 +68,7 @@ def read(env: Env) -> Settings:
         bank_account_keys=_bank_account_keys(env),
         checkout_return_url=env.str("CHECKOUT_RETURN_URL"),
         events=read_event_settings(env),
+        outbox=read_outbox_settings(env),
         retention=read_retention(env),
         webhooks_days=read_days(env, "WEBHOOKS_KEEP_DAYS", usual=180, least=30),
     )

@@ -14,6 +14,7 @@ from environs import Env
 from octoco.config import secret_list
 from octoco.errors import ConfigurationError
 from octoco.messaging.settings import EventSettings, read_event_settings
+from octoco.outbox.archive import OutboxSettings, read_outbox_settings
 from octoco.retention import RetentionSettings, read_retention
 from wallet.domain.limit_notation import limits_of
 from wallet.domain.limits import Limits
@@ -36,6 +37,7 @@ class Settings:
     limits: Limits
     database_pool_size: int
     events: EventSettings = field(default_factory=EventSettings)
+    outbox: OutboxSettings = field(default_factory=OutboxSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def __repr__(self) -> str:
@@ -59,6 +61,7 @@ def read(env: Env) -> Settings:
         limits=limits_of(env.str),
         database_pool_size=database_pool_size,
         events=events,
+        outbox=read_outbox_settings(env),
         retention=read_retention(env),
     )
 

@@ -15,8 +15,84 @@ CREATE TABLE outbox (
     causation_id text,
     traceparent text,
     stored_at timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+) WITH (
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0,
+    toast.autovacuum_vacuum_scale_factor = 0,
+    toast.autovacuum_vacuum_threshold = 1000,
+    toast.autovacuum_vacuum_cost_delay = 0
+);
 COMMENT ON TABLE outbox IS 'Messages not yet confirmed by the broker; the relay deletes what is.';
+
+CREATE TABLE outbox_archive (
+    outbox_id bigint NOT NULL,
+    message_id text NOT NULL,
+    event_type text NOT NULL,
+    aggregate_id text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    data jsonb,
+    correlation_id text NOT NULL,
+    causation_id text,
+    traceparent text,
+    stored_at timestamptz NOT NULL,
+    confirmed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) PARTITION BY RANGE (confirmed_at);
+CREATE TABLE outbox_archive_rest PARTITION OF outbox_archive DEFAULT;
+CREATE INDEX outbox_archive_message ON outbox_archive (message_id);
+CREATE INDEX outbox_archive_aggregate ON outbox_archive (aggregate_id, outbox_id);
+COMMENT ON TABLE outbox_archive IS
+    'Messages confirmed by the broker, by day (UTC), where they are kept; off by default.';
+COMMENT ON COLUMN outbox_archive.data IS 'NULL where the body carried a secret.';
+COMMENT ON TABLE outbox_archive_rest IS 'Messages of days without a partition of their own.';
+
+CREATE FUNCTION keep_outbox_archive(days_kept integer, days_ahead integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = {role}, pg_temp
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    oldest date := today - days_kept;
+    day date;
+    part text;
+BEGIN
+    IF days_kept < 1 OR days_ahead NOT BETWEEN 0 AND 31 THEN
+        RAISE EXCEPTION 'at least a day is kept, and at most 31 are made ahead';
+    END IF;
+    -- Two workers come at the same time; one is enough.
+    IF NOT pg_try_advisory_xact_lock(
+        hashtextextended('octoco.outbox_archive:' || current_schema(), 0)
+    ) THEN
+        RETURN;
+    END IF;
+    FOR day IN SELECT today + ahead FROM generate_series(0, days_ahead) AS ahead LOOP
+        part := 'outbox_archive_' || to_char(day, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass(part) IS NOT NULL;
+        BEGIN
+            EXECUTE format(
+                'CREATE TABLE %I PARTITION OF outbox_archive FOR VALUES FROM (%L) TO (%L)',
+                part, day || ' 00:00:00+00', (day + 1) || ' 00:00:00+00'
+            );
+        EXCEPTION WHEN check_violation THEN
+            -- Messages of this day are with the rest already, and the others follow them there.
+            CONTINUE;
+        END;
+    END LOOP;
+    FOR part IN
+        SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'outbox_archive'::regclass AND c.relname ~ '^outbox_archive_[0-9]{{8}}$'
+          AND to_date(right(c.relname, 8), 'YYYYMMDD') < oldest
+    LOOP
+        EXECUTE format('DROP TABLE %I', part);
+    END LOOP;
+    DELETE FROM outbox_archive_rest WHERE confirmed_at < oldest::timestamp AT TIME ZONE 'UTC';
+END
+$$;
+COMMENT ON FUNCTION keep_outbox_archive IS
+    'Makes the partitions of today and the days ahead, and drops those of days kept long enough.';
+REVOKE ALL ON FUNCTION keep_outbox_archive FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION keep_outbox_archive TO {role};
 
 CREATE TABLE inbox (
     event_id text PRIMARY KEY,
@@ -111,6 +187,8 @@ COMMENT ON TABLE idempotency_keys IS
     'Which request made which resource, stored in the commit of the effect.';
 
 GRANT SELECT, INSERT, DELETE ON outbox TO {role};
+GRANT SELECT ON SEQUENCE outbox_id_seq TO {role};
+GRANT SELECT, INSERT ON outbox_archive TO {role};
 GRANT SELECT, INSERT, DELETE ON inbox TO {role};
 GRANT SELECT, INSERT, DELETE ON suspect_deliveries TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON parked_events, intents, idempotency_keys TO {role};

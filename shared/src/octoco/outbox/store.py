@@ -11,11 +11,14 @@ from typing import Any, Final
 import psycopg2
 
 from octoco.events import Event
+from octoco.outbox.oldest import OldestPlace
 from octoco.outbox.ports import OutboxSize, OutboxUnavailable, StoredEvent
 from octoco.outbox.session import Session
 
 LEASE_SECONDS: Final = 5
 COUNTED_MAX: Final = 100_000
+# So many rows that are deleted and still there cost a read two milliseconds.
+DELETED_MAX: Final = 5_000
 
 _SETTINGS: Final = {
     "tcp_keepalives_idle": "2",
@@ -34,13 +37,24 @@ _STILL_THERE: Final = "SELECT 1"
 _READ: Final = """
     SELECT id, message_id, event_type, aggregate_id, occurred_at, data,
            correlation_id, causation_id, traceparent
-    FROM outbox WHERE NOT aggregate_id = ANY(%(held_back)s) ORDER BY id LIMIT %(limit)s
+    FROM outbox WHERE id >= %(first)s AND NOT aggregate_id = ANY(%(held_back)s)
+    ORDER BY id LIMIT %(limit)s
 """
 _DELETE: Final = "DELETE FROM outbox WHERE id = ANY(%(ids)s)"
+_ARCHIVE: Final = """
+    WITH confirmed AS (DELETE FROM outbox WHERE id = ANY(%(ids)s) RETURNING *)
+    INSERT INTO outbox_archive (outbox_id, message_id, event_type, aggregate_id, occurred_at, data,
+                                correlation_id, causation_id, traceparent, stored_at)
+    SELECT id, message_id, event_type, aggregate_id, occurred_at,
+           CASE WHEN event_type = ANY(%(without_body)s) THEN NULL ELSE data END,
+           correlation_id, causation_id, traceparent, stored_at
+    FROM confirmed
+"""
 _MEASURE: Final = """
-    SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT %(most)s) AS counted),
+    SELECT (SELECT count(*) FROM (
+               SELECT FROM outbox WHERE id >= %(first)s LIMIT %(most)s) AS counted),
            coalesce(extract(epoch FROM clock_timestamp() - (
-               SELECT stored_at FROM outbox ORDER BY id LIMIT 1)), 0)
+               SELECT stored_at FROM outbox WHERE id >= %(first)s ORDER BY id LIMIT 1)), 0)
 """
 
 
@@ -51,15 +65,29 @@ class PostgresOutboxStore:
         url: libpq connection URL of the service's own role; the leader's lock lives on it, so a
             pooler in between must give a connection a server session of its own.
         service: Whose outbox it is.
+        archives: Whether what is taken out goes to the archive, in the same statement.
+        without_body: Event types that are archived without their bodies.
         lease_seconds: A leader that is silent, or unanswered, for so long leads no more.
     """
 
-    def __init__(self, *, url: str, service: str, lease_seconds: int = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        service: str,
+        archives: bool = False,
+        without_body: Collection[str] = (),
+        lease_seconds: int = LEASE_SECONDS,
+    ) -> None:
         self._url = url
+        self._archives = archives
+        self._without_body = list(without_body)
         self._service = service
         self._lease_seconds = lease_seconds
         self._session: Session | None = None
         self._leads = False
+        self._oldest = OldestPlace(self._ask)
+        self._deleted = 0
 
     def lead(self) -> bool:
         try:
@@ -74,18 +102,29 @@ class PostgresOutboxStore:
         return self._leads
 
     def read(self, *, held_back: Collection[str], limit: int) -> Sequence[StoredEvent]:
-        rows = self._ask(_READ, {"held_back": list(held_back), "limit": limit})
+        values = {"first": self._oldest.place, "held_back": list(held_back), "limit": limit}
+        rows = self._ask(_READ, values)
         return [self._stored(row) for row in rows]
 
     def delete(self, ids: Collection[int]) -> None:
-        self._ask(_DELETE, {"ids": list(ids)})
+        if self._archives:
+            self._ask(_ARCHIVE, {"ids": list(ids), "without_body": self._without_body})
+        else:
+            self._ask(_DELETE, {"ids": list(ids)})
+        self._deleted += len(ids)
 
     def measure(self) -> OutboxSize:
-        ((waiting, age_seconds),) = self._ask(_MEASURE, {"most": COUNTED_MAX})
+        if self._deleted >= DELETED_MAX:
+            self._deleted = 0
+            self._oldest.look()
+        ((waiting, age_seconds),) = self._ask(
+            _MEASURE, {"first": self._oldest.place, "most": COUNTED_MAX}
+        )
         return OutboxSize(waiting, float(age_seconds))
 
     def close(self) -> None:
         session, self._session, self._leads = self._session, None, False
+        self._oldest = OldestPlace(self._ask)
         if session is not None:
             session.close()
 

@@ -29,6 +29,7 @@ def worker_parts(
         subscriptions=subscriptions(wallet),
         batch_subscriptions=batch_subscriptions(wallet),
         events=wallet.settings.events,
+        outbox=wallet.settings.outbox,
         retention=wallet.settings.retention,
         jobs=[*jobs(wallet), *([sealing_job(wallet, sealing)] if sealing else [])],
         host=wallet.settings.worker_host,
