@@ -69,6 +69,10 @@ imports: bootstrap ## Check the import contracts
 test: bootstrap ## Run all tests on a PostgreSQL and a RabbitMQ of their own (ARGS=... for pytest)
 	@$(RUNNER) test -- $(ARGS)
 
+.PHONY: proof
+proof: bootstrap ## Sagas while everything dies: each has its effect once (SAGAS=3000 for more, SEED=...)
+	@$(RUNNER) test -- tests/proof $(ARGS)
+
 # ---- measuring ----
 
 .PHONY: bench-ledger

@@ -5,9 +5,8 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from octoco.errors import Refusal
@@ -16,6 +15,7 @@ from octoco.messaging.handling import BatchHandler, Handler
 from octoco.messaging.ports import Fate, Publisher, always
 from octoco.outbox.ports import OutboxSize, OutboxStore, StoredEvent
 from octoco.ports import MessagingUnit, UnitsOfWork
+from octoco.testing import eventually
 
 from .journal import Journal
 
@@ -123,9 +123,8 @@ class CrashingPublisher:
         if not self._journal.is_marked(stall):
             return
         self._journal.mark(f"{STALLED}-{self._service}-{self._slot}")
-        deadline = time.monotonic() + STALL_SECONDS_MAX
-        while self._journal.is_marked(stall) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        with suppress(AssertionError):
+            eventually(lambda: not self._journal.is_marked(stall), within_seconds=STALL_SECONDS_MAX)
 
 
 class CrashingOutbox:

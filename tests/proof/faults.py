@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -12,7 +11,7 @@ from octoco.testing.wire import COMMIT, Fate, nothing_happens
 from .crashing import STALL, STALLED
 from .ground import SERVICES, Ground
 from .nursery import SLOTS, topology_of
-from .operator import on_channel
+from .operating import on_channel
 
 # Messages that only one queue takes: without its binding they are returned.
 BINDINGS = (
@@ -43,6 +42,7 @@ class Faults:
         self._ground = ground
         self._chance = chance
         self._say = say
+        self._over = threading.Event()
         self.kinds: Sequence[Callable[[], None]] = (
             self.broker_stops,
             self.broker_is_killed,
@@ -165,8 +165,8 @@ class Faults:
         return {row.pid for row in self._ground.rows(_LEADERS, (f"{service}-relay",))}
 
     def _pause(self, least: float, most: float) -> None:
-        # How long something is away is a part of what is done to it, not a wait for anything.
-        time.sleep(self._chance.uniform(least, most))
+        # How long something is away is a part of what is done to it: nothing is waited for.
+        self._over.wait(self._chance.uniform(least, most))
 
 
 class Pace:

@@ -313,7 +313,7 @@ class Ground:
         return environment
 
     def _spawn(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        # So that the proof can be run on another tree than the installed one: see how-to/prove.
+        # Lets the proof run on another tree than the installed one.
         tree = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         with log_of(self.place.layout, name).open("ab") as log:
             self._processes[name] = subprocess.Popen(

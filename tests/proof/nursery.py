@@ -11,7 +11,6 @@ import random
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -38,6 +37,7 @@ TIER_SECONDS = (0.5, 1.0, 2.0, 4.0)
 LEASE_SECONDS = 8.0
 EVENT_FAILS_ONE_IN = 60
 END_SECONDS = 40
+LOOK_SECONDS = 0.02
 
 
 def wallet_parts(topology: Topology, slot: int) -> WorkerParts[Any]:
@@ -135,9 +135,8 @@ class Nursery:
         signal.signal(signal.SIGTERM, lambda *_: self._is_ending.set())
         for slot in range(SLOTS):
             self._bear(slot)
-        while not self._is_ending.is_set():
+        while not self._is_ending.wait(LOOK_SECONDS):
             self._bury(os.WNOHANG)
-            time.sleep(0.02)
         return self._end()
 
     def _bear(self, slot: int) -> None:

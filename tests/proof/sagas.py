@@ -1,6 +1,7 @@
 """The sagas of a run: what each person does, and what must have come of it in the end."""
 
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from .watch import Watch
 CARD = "4444333322221111"
 HTTP_SECONDS = 15
 ANSWER_SECONDS = 120
+# A client that is told to come again does not come at once.
+AGAIN_SECONDS = 0.2
 
 
 class How(StrEnum):
@@ -128,6 +131,7 @@ class Person:
         self._watch = watch
         self._begin = begin
         self._http = requests.Session()
+        self._over = threading.Event()
 
     def add_bank_accounts(self) -> None:
         for how in {saga.how for saga in self._plan.withdrawals}:
@@ -216,11 +220,11 @@ class Person:
                     timeout=HTTP_SECONDS,
                 )
             except requests.RequestException:
-                time.sleep(0.2)
+                self._over.wait(AGAIN_SECONDS)
                 return None
             # 409: the first request with this key is under way; 5xx: nobody knows.
             if answer.status_code in {409, 429} or answer.status_code >= 500:
-                time.sleep(0.2)
+                self._over.wait(AGAIN_SECONDS)
                 return None
             assert answer.ok, f"{path}: {answer.status_code} {answer.text}"
             found: dict[str, Any] = answer.json()

@@ -1,19 +1,19 @@
 """After the last fault: wait until nothing moves any more, with an operator's help."""
 
-import time
-from contextlib import closing
+from collections import deque
+from contextlib import closing, suppress
 from typing import Any
 
 import requests
 
 from octoco.messaging.topology import Topology
+from octoco.testing import eventually
 
 from .ground import SERVICES, Ground
 from .nursery import topology_of
-from .operator import Operator
+from .operating import Operator
 
-STILL_LOOKS = 3
-LOOK_SECONDS = 0.5
+STILL_LOOKS = 5
 _LEFT = """
     SELECT 'outbox of the wallet', count(*) FROM wallet.outbox
     UNION ALL SELECT 'outbox of the gateway', count(*) FROM payments_gateway.outbox
@@ -34,16 +34,18 @@ def settle(ground: Ground, operator: Operator, *, within_seconds: float) -> dict
     Returns:
         What is left when time is up; empty if nothing is.
     """
-    deadline = time.monotonic() + within_seconds
-    still = 0
-    while True:
+    looks: deque[dict[str, int]] = deque(maxlen=STILL_LOOKS)
+
+    def is_still() -> bool:
         operator.come_by()
         requests.post(f"{ground.sandbox}/control/webhooks/hurry", json={}, timeout=10)
-        left = _left(ground)
-        still = 0 if left else still + 1
-        if still == STILL_LOOKS or time.monotonic() > deadline:
-            return left
-        time.sleep(LOOK_SECONDS)
+        looks.append(_left(ground))
+        return len(looks) == STILL_LOOKS and not any(looks)
+
+    with suppress(AssertionError):
+        eventually(is_still, within_seconds=within_seconds)
+        return {}
+    return looks[-1]
 
 
 def _left(ground: Ground) -> dict[str, int]:

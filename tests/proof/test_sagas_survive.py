@@ -1,6 +1,6 @@
 """Thousands of sagas while everything dies: each effect once, nothing lost, nothing left over.
 
-docs/how-to/prove-messages.md says how to run more of them, how to replay a run and how to read it.
+docs/how-to/prove-the-messages.md says how to run more, how to replay a run and how to read it.
 """
 
 import logging
@@ -25,18 +25,18 @@ from octoco.testing import eventually
 from .crashing import CALM
 from .faults import Faults, Pace
 from .ground import REGISTERED, Ground, ground
-from .operator import Operator
+from .operating import Operator
 from .sagas import Person, Plan, plans
 from .settling import settle
 from .telling import tell
 from .verdict import Verdict
 from .watch import Listener, Watch
 
-SAGAS = int(os.environ.get("SAGAS", "400"))
+SAGAS = int(os.environ.get("SAGAS", "300"))
 SEED = os.environ.get("SEED") or str(random.SystemRandom().randrange(1_000_000))
 PERSONS_AT_ONCE = 40
 SAGAS_A_FAULT = 40
-FAULTS_LEAST = 10
+FAULTS_LEAST = 9
 PROGRESS_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 PATIENCE_SECONDS = 90.0

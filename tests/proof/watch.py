@@ -87,11 +87,11 @@ class Watch:
             self._unless_given_up()
             return seen.status == ends_as or seen.waits_for_person
 
-        eventually(
-            ended,
-            within_seconds=self._patience_seconds,
-            what=f"{transaction_id}, which is {self.seen(transaction_id).status}, {ends_as}",
-        )
+        try:
+            eventually(ended, within_seconds=self._patience_seconds)
+        except AssertionError as error:
+            status = self.seen(transaction_id).status
+            raise AssertionError(f"it stays {status} and never is {ends_as}") from error
         with self._lock:
             self._waited_for.discard(transaction_id)
 
