@@ -358,7 +358,7 @@ class World:
 
     def run(self, *, steps: int) -> None:
         """Let it all happen, then let nothing more go wrong until all is quiet, and look."""
-        with self.clock.instead_of_monotonic(), silent():
+        with self.clock.instead_of_monotonic(), self.chances.everywhere(), silent():
             for process in self._processes:
                 # What measures time takes the clock that it finds when it begins.
                 process.begin()

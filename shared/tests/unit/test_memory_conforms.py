@@ -133,23 +133,27 @@ class TestMemoryBroker(OnBroker, BrokerConformance):
     pass
 
 
+def consuming_ground() -> ConsumingGround:
+    # The consumer has threads of its own, which wait on the machine's clock.
+    broker = MemoryBroker(clock=SystemClock())
+    topology = Topology("probe", tier_seconds=(0.02, 0.04))
+    topology.declare_exchange(broker.connect().channel())
+    unit = FakeUnit(contracts=PROBE_CONTRACTS)
+    outbox = MemoryOutboxStore(unit.outbox)
+    assert outbox.lead()
+    return ConsumingGround(
+        units=FakeUnitsOfWork(unit),
+        database=MemoryDatabase(),
+        parked=MemoryParkedStore(),
+        suspects=MemorySuspectStore(),
+        outbox=outbox,
+        connect=broker.connect,
+        publisher=MemoryPublisher(broker, exchange=topology.exchange_name),
+        topology=topology,
+    )
+
+
 class TestConsumingInMemory(ConsumingConformance):
     @pytest.fixture
     def ground(self) -> ConsumingGround:
-        # The consumer has threads of its own, which wait on the machine's clock.
-        broker = MemoryBroker(clock=SystemClock())
-        topology = Topology("probe", tier_seconds=(0.02, 0.04))
-        topology.declare_exchange(broker.connect().channel())
-        unit = FakeUnit(contracts=PROBE_CONTRACTS)
-        outbox = MemoryOutboxStore(unit.outbox)
-        assert outbox.lead()
-        return ConsumingGround(
-            units=FakeUnitsOfWork(unit),
-            database=MemoryDatabase(),
-            parked=MemoryParkedStore(),
-            suspects=MemorySuspectStore(),
-            outbox=outbox,
-            connect=broker.connect,
-            publisher=MemoryPublisher(broker, exchange=topology.exchange_name),
-            topology=topology,
-        )
+        return consuming_ground()

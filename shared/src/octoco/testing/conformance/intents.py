@@ -208,8 +208,9 @@ def _lease_all(ground: IntentsGround) -> list[LeasedIntent]:
 
 
 def _lease(ground: IntentsGround) -> LeasedIntent:
-    (leased,) = _lease_all(ground)
-    return leased
+    leased = _lease_all(ground)
+    assert len(leased) == 1
+    return leased[0]
 
 
 def _begun(ground: IntentsGround) -> LeasedIntent:

@@ -1,7 +1,8 @@
 """What decides whether something goes wrong, from a seed."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,6 +22,16 @@ class Chances:
         self.seed = seed
         self.random = random.Random(seed)
         self.is_calm = False
+
+    @contextmanager
+    def everywhere(self) -> Iterator[None]:
+        """Let `random` itself follow the seed for the block: waits are spread by it."""
+        before = random.getstate()
+        random.seed(self.seed)
+        try:
+            yield
+        finally:
+            random.setstate(before)
 
     def happens(self, one_in: int) -> bool:
         """Draw once.
