@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,13 +15,16 @@ import pytest
 
 from octoco.database import Database
 from octoco.inbox.suspects import PostgresSuspectStore
+from octoco.messaging.contracts import Contracts
+from octoco.messaging.deliveries import Delivery
 from octoco.messaging.failures import history_of
 from octoco.messaging.topology import Topology
+from octoco.messaging.wire import to_properties
 from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
 
 from .conftest import EVENT_TYPE, SCHEMA
-from .consuming import Broker, effects_of, event
+from .consuming import Broker, Consuming, Units, effects_of, event
 
 POISON = 13
 REASON = "ProcessDied: the process ended while it handled this, by itself"
@@ -98,23 +102,9 @@ def victims(
     made.stop()
 
 
-@pytest.mark.parametrize(
-    ("on_poison", "end", "tiers"),
-    [
-        ("die", -signal.SIGKILL, [0.2]),
-        pytest.param("hang", 1, [], marks=pytest.mark.slow),
-    ],
-    ids=["it dies", "it hangs"],
-)
-def test_what_kills_or_hangs_its_process_goes_aside_and_the_others_get_through(
-    victims: Victims,
-    broker: Broker,
-    database: Database,
-    on_poison: str,
-    end: int,
-    tiers: list[float],
+def test_what_kills_its_process_goes_aside_and_the_others_get_through(
+    victims: Victims, broker: Broker, database: Database
 ) -> None:
-    victims.settings |= {"on_poison": on_poison, "tier_seconds": tiers}
     broker.send(event(POISON), *(event(n) for n in range(10)))
     victims.until(lambda: effects_of(database) == Counter(range(10)), what="the others' effects")
     assert len(victims.ended_with) <= 2, "once without warning, and once by itself"
@@ -122,14 +112,25 @@ def test_what_kills_or_hangs_its_process_goes_aside_and_the_others_get_through(
     victims.until(lambda: effects_of(database)[20], what="the effect of one that came later")
     dead = broker.topology.dead_queue
     victims.until(lambda: broker.depth(dead) == 1, what="the end of the poison")
-    # From each tier it comes back known, and takes one more process with it.
-    assert victims.ended_with == [end] * (2 + len(tiers))
+    # From its tier it comes back known, and takes one more process with it.
+    assert victims.ended_with == [-signal.SIGKILL] * 3
     (properties,) = broker.take(dead)
     assert properties.message_id == f"msg_{POISON}"
-    reasons = [entry["reason"] for entry in history_of(properties.headers)]
-    assert reasons == [REASON] * (1 + len(tiers))
+    assert [entry["reason"] for entry in history_of(properties.headers)] == [REASON] * 2
     assert effects_of(database) == Counter([*range(10), 20])
     assert broker.depth() == 0
+
+
+def test_what_hangs_ends_its_process_when_the_others_have_finished(
+    victims: Victims, broker: Broker, database: Database
+) -> None:
+    victims.settings["on_poison"] = "hang"
+    broker.send(event(POISON), *(event(n) for n in range(10)))
+    victims.until(lambda: victims.ended_with, what="the end of the process")
+    assert victims.ended_with == [1]
+    assert effects_of(database) == Counter(range(10))
+    victims.stop()
+    eventually(lambda: broker.depth() == 1, what="the one that hung is back")
 
 
 def test_a_parked_event_that_kills_its_process_goes_the_same_way(
@@ -164,6 +165,16 @@ def test_a_mark_is_found_by_whoever_comes_next_and_only_once(database: Database)
     assert suspects.begin("msg_1")
     suspects.end("msg_1")
     assert suspects.begin("msg_1")
+
+
+def test_a_suspect_that_is_handled_leaves_no_mark_to_be_blamed_for(
+    database: Database, units: Units, contracts: Contracts, broker: Broker
+) -> None:
+    it = Consuming(database=database, units=units, contracts=contracts, broker=broker)
+    properties, body = to_properties(event(1))
+    suspect = Delivery(1, properties, body, redelivered=True)
+    results = [it.handling.judge(suspect, threading.Event()).result for _ in range(3)]
+    assert results == ["handled", "duplicate", "duplicate"]
 
 
 def test_marks_that_nobody_asks_for_any_more_are_forgotten(database: Database) -> None:
