@@ -26,6 +26,7 @@ from octoco.messaging.consumer import Consumer
 from octoco.messaging.contracts import Contracts
 from octoco.messaging.handling import BatchHandler, EventHandling, Handler
 from octoco.messaging.publisher import ConfirmedPublisher
+from octoco.messaging.queue_watch import QueueWatch
 from octoco.messaging.settings import EventSettings
 from octoco.messaging.topology import Topology
 from octoco.outbox.archive import (
@@ -144,6 +145,11 @@ class Worker(Generic[U]):
             handling=self._handling,
             settings=parts.events,
         )
+        self._queue_watch = QueueWatch(
+            connect=connecting_to(parts.amqp_url),
+            topology=topology,
+            event_types=self._handling.event_types,
+        )
         self._relay = Relay(
             PostgresOutboxStore(
                 url=parts.database_url,
@@ -165,6 +171,7 @@ class Worker(Generic[U]):
         """Work until `stop` is set or a part dies; what is in hand is finished first."""
         loops: dict[str, Callable[[threading.Event], None]] = {
             "consumer": self._consumer.run,
+            "queues": self._queue_watch.run,
             "relay": self._relay.run,
             "executor": self._executor.run,
             "bell": self._bell.run,

@@ -181,10 +181,14 @@ def _status_table(facts: Mapping[str, Any]) -> str:
     outbox, queue, dead = facts["outbox"], facts["queue"], facts["dead_queue"]
     held_back = outbox["held_back_aggregates"]
     rows: list[tuple[object, ...]] = [
-        ("outbox", *_counted(outbox), f"{held_back} aggregates held back" if held_back else None),
+        (
+            "outbox",
+            *_counted(outbox),
+            _counting(held_back, "aggregate") + " held back" if held_back else None,
+        ),
         ("parked events", *_counted(facts["parked_events"]), None),
         ("due intents", *_counted(facts["due_intents"]), None),
-        (queue["name"], queue["messages"], None, f"{queue['consumers']} consumers"),
+        (queue["name"], queue["messages"], None, _counting(queue["consumers"], "consumer")),
         *((tier["name"], tier["messages"], None, None) for tier in facts["retry_queues"]),
         (dead["name"], dead["messages"], age(dead["oldest_age_seconds"]), None),
     ]
@@ -195,3 +199,7 @@ def _status_table(facts: Mapping[str, Any]) -> str:
 
 def _counted(waiting: Mapping[str, Any]) -> tuple[object, object]:
     return waiting["count"], plain(age(waiting["oldest_age_seconds"]))
+
+
+def _counting(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
