@@ -4,7 +4,8 @@ CREATE TABLE fee_totals (
     subject text PRIMARY KEY,
     currency text NOT NULL,
     -- Distinct totals in the order they were told; the last one is what the ledger holds.
-    totals numeric[] NOT NULL CHECK (cardinality(totals) > 0),
+    totals numeric[] NOT NULL CHECK (
+        cardinality(totals) > 0 AND 0 <= ALL (totals) AND NOT 'NaN' = ANY (totals)),
     changed_at timestamptz NOT NULL
 );
 COMMENT ON TABLE fee_totals IS

@@ -7,14 +7,14 @@ CREATE TABLE adjustments (
     currency text NOT NULL,
     -- Above zero gives to the user, below zero takes from them.
     amount numeric NOT NULL CHECK (amount <> 0 AND abs(amount) < 'Infinity'),
-    reason text NOT NULL CHECK (length(btrim(reason)) BETWEEN 1 AND 1000),
+    reason text NOT NULL CHECK (reason ~ '\S' AND length(reason) <= 1000),
     -- Ids of users have one spelling each, so that nobody is two people by writing a letter small.
     requested_by text NOT NULL CHECK (requested_by ~ '^usr_[0-9A-HJKMNP-TV-Z]{26}$'),
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     decision text CHECK (decision IN ('approved', 'refused')),
     decided_by text CHECK (decided_by ~ '^usr_[0-9A-HJKMNP-TV-Z]{26}$'),
     decided_at timestamptz,
-    decision_reason text CHECK (length(btrim(decision_reason)) BETWEEN 1 AND 1000),
+    decision_reason text CHECK (decision_reason ~ '\S' AND length(decision_reason) <= 1000),
     transfer_id bigint UNIQUE,
     CONSTRAINT adjustments_take_two_people CHECK (decided_by <> requested_by),
     CONSTRAINT adjustments_are_of_somebody_else CHECK (

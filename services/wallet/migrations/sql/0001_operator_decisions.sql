@@ -6,7 +6,7 @@ CREATE TABLE operator_decisions (
     operator_id text NOT NULL CHECK (operator_id <> ''),
     action text NOT NULL CHECK (action ~ '^[a-z][a-z_]{0,63}$'),
     subject text NOT NULL CHECK (subject <> ''),
-    reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 1000),
+    reason text NOT NULL CHECK (reason ~ '\S' AND length(reason) <= 1000),
     details jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(details) = 'object'),
     stored_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -41,4 +41,6 @@ CREATE TRIGGER operator_decisions_assign_by_two_people BEFORE INSERT ON operator
     EXECUTE FUNCTION check_assignment_takes_two_people();
 REVOKE ALL ON FUNCTION check_assignment_takes_two_people() FROM PUBLIC;
 
-GRANT SELECT, INSERT ON operator_decisions TO wallet;
+-- When it was stored is the database's to say.
+GRANT SELECT, INSERT (id, at, operator_id, action, subject, reason, details)
+    ON operator_decisions TO wallet;

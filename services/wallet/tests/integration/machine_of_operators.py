@@ -245,42 +245,32 @@ class WalletMachine(PaymentsMachine):
         return Money.from_minor(max(1, money.to_minor() // part), money.currency)
 
     def _tell_refund(self, payment_id: str, purchase: str, money: Money) -> None:
-        transaction_id = self.model.told[f"purchase:{purchase}"][1].transaction_id
-        self.driver.deliver(
-            "payments.refund.succeeded.v1",
-            fact_key=f"refund:{payment_id}",
-            payment_id=payment_id,
-            purchase_id=purchase,
-            transaction_id=transaction_id,
-            amount=money.amount_text,
-            currency=money.currency,
-            refunded_at=instant(),
-        )
-        answer = self.model.taken_back(
-            f"refund:{payment_id}", "refund", purchase, money, transaction_id=transaction_id
-        )
-        self.expect_answer(f"refund:{payment_id}", answer)
+        key = f"refund:{payment_id}"
+        facts = {"payment_id": payment_id, "refunded_at": instant()}
+        self._tell_taken_back("payments.refund.succeeded.v1", key, purchase, money, **facts)
 
     def _tell_chargeback(self, chargeback_id: str, purchase: str, money: Money) -> None:
+        key = f"chargeback:{chargeback_id}"
+        facts = {"chargeback_id": chargeback_id, "opened_at": instant()}
+        self._tell_taken_back("payments.chargeback.opened.v1", key, purchase, money, **facts)
+
+    def _tell_taken_back(
+        self, event_type: str, key: str, purchase: str, money: Money, **facts: str
+    ) -> None:
         transaction_id = self.model.told[f"purchase:{purchase}"][1].transaction_id
         self.driver.deliver(
-            "payments.chargeback.opened.v1",
-            fact_key=f"chargeback:{chargeback_id}",
-            chargeback_id=chargeback_id,
+            event_type,
+            fact_key=key,
             purchase_id=purchase,
             transaction_id=transaction_id,
             amount=money.amount_text,
             currency=money.currency,
-            opened_at=instant(),
+            **facts,
         )
         answer = self.model.taken_back(
-            f"chargeback:{chargeback_id}",
-            "chargeback",
-            purchase,
-            money,
-            transaction_id=transaction_id,
+            key, key.partition(":")[0], purchase, money, transaction_id=transaction_id
         )
-        self.expect_answer(f"chargeback:{chargeback_id}", answer)
+        self.expect_answer(key, answer)
 
     def _decide(self, adjustment: str, who: str, *, approve: bool) -> None:
         user_id, money, asker = self._adjustments[adjustment]

@@ -38,6 +38,15 @@ class Books:
     def session(self) -> extensions.connection:
         return self.database.connect(self.database.service_url)
 
+    def tamper(self, statement: str) -> None:
+        """Do by hand, as a superuser whom no trigger binds, what nothing in the product does."""
+        admin = self.database.connect(self.database.admin_url)
+        with admin.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")
+            cursor.execute(statement)
+        admin.commit()
+        admin.close()
+
     def post(self, session: extensions.connection, *, amount: str = "10.00") -> int:
         """Post a deposit without committing it; returns the transfer's id."""
         purchase = new_id("pur")

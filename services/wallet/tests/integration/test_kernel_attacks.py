@@ -169,6 +169,7 @@ ENTRY: Final = (
 NEXT: Final = "(SELECT version + 1 FROM ledger_accounts WHERE id = {own})"
 
 # What is tried, and the SQLSTATE it is refused with.
+CHECK_VIOLATION: Final = "23514"
 AS_THE_SERVICE: Final[dict[str, tuple[str, str]]] = {
     **{
         f"{verb} {table}": (statement.format(table), DENIED)
@@ -204,6 +205,21 @@ AS_THE_SERVICE: Final[dict[str, tuple[str, str]]] = {
     "write through a query": (
         "WITH w AS (UPDATE ledger_accounts SET balance = 1 RETURNING 1) SELECT * FROM w",
         DENIED,
+    ),
+    "date a decision back": (
+        "INSERT INTO operator_decisions (id, at, operator_id, action, subject, reason, stored_at) "
+        "VALUES ('dec_1', now(), 'usr_1', 'looked', 's', 'r', '2020-01-01')",
+        DENIED,
+    ),
+    "decide for no reason": (
+        "INSERT INTO operator_decisions (id, at, operator_id, action, subject, reason) "
+        "VALUES ('dec_1', now(), 'usr_1', 'looked', 's', E' \n\t')",
+        CHECK_VIOLATION,
+    ),
+    "store a fee that is no number": (
+        "INSERT INTO fee_totals (subject, currency, totals, changed_at) "
+        "VALUES ('pur_1', 'ZAR', ARRAY['NaN'::numeric], now())",
+        CHECK_VIOLATION,
     ),
     "switch triggers off": ("SET session_replication_role = replica", DENIED),
     "become the owner": ("SET ROLE wallet_owner", DENIED),

@@ -310,12 +310,7 @@ def test_a_cut_that_goes_backwards_is_refused_and_rings(books: Books) -> None:
 def test_nothing_is_signed_upon_a_chain_that_was_rewritten(books: Books) -> None:
     books.post_committed()
     seal_all(books)
-    admin = books.database.connect(books.database.admin_url)
-    with admin.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute("UPDATE ledger_seals SET hash = sha256('another chain')")
-    admin.commit()
-    admin.close()
+    books.tamper("UPDATE ledger_seals SET hash = sha256('another chain')")
     books.post_committed()
     with pytest.raises(SealChainBroken, match="is not the one kept outside"):
         books.seal()
@@ -326,12 +321,7 @@ def test_nothing_is_signed_after_the_end_of_the_chain_was_cut(books: Books) -> N
     for _ in range(2):
         books.post_committed()
         seal_all(books)
-    admin = books.database.connect(books.database.admin_url)
-    with admin.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute("DELETE FROM ledger_seals WHERE number > 1")
-    admin.commit()
-    admin.close()
+    books.tamper("DELETE FROM ledger_seals WHERE number > 1")
     with pytest.raises(SealChainBroken, match="is not the one kept outside"):
         books.seal()
 
@@ -339,12 +329,7 @@ def test_nothing_is_signed_after_the_end_of_the_chain_was_cut(books: Books) -> N
 def test_a_seal_that_is_not_what_its_hash_says_is_not_signed(books: Books) -> None:
     books.post_committed()
     prepared_by(books)
-    admin = books.database.connect(books.database.admin_url)
-    with admin.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute("UPDATE ledger_seals SET transfers = transfers + 1")
-    admin.commit()
-    admin.close()
+    books.tamper("UPDATE ledger_seals SET transfers = transfers + 1")
     with pytest.raises(SealChainBroken, match="not that of what it says"):
         books.seal()
     assert books.rows("SELECT signature FROM ledger_seals") == [(None,)]

@@ -9,12 +9,13 @@ from flask import url_for
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema, fields, validate
 
-from octoco.http import authenticated, current_user, idempotent
+from octoco.http import authenticated
 from octoco.http.schemas import AmountField, CurrencyField, StrictSchema
 from octoco.money import Money
 from wallet.domain.adjustments import Adjustment, AdjustmentStatus
 from wallet.domain.errors import AdjustmentNotFound
 from wallet.domain.operator_decisions import REASON_LENGTH_MAX
+from wallet.entrypoints.http.admin.deciding import decide_once
 from wallet.entrypoints.http.admin.documentation import IDEMPOTENCY_KEY
 from wallet.entrypoints.http.admin.roles import DECIDERS, READERS
 from wallet.entrypoints.http.context import wallet
@@ -88,20 +89,17 @@ class AdjustmentPageSchema(Schema):
 def request_one(body: dict[str, str]) -> Answer:
     """Ask for an adjustment; somebody else has to decide it."""
     money = Money.parse(body["amount"], body["currency"])
-    service = wallet()
-    operator_id = current_user().user_id
-    adjustment_id, repeated = idempotent(
-        service.units,
-        lambda unit: (
+    adjustment_id, repeated = decide_once(
+        lambda unit, operator_id, at: (
             request_adjustment(
                 unit,
                 operator_id=operator_id,
                 user_id=body["user_id"],
                 money=money,
                 reason=body["reason"],
-                at=service.clock.now(),
+                at=at,
             ).id
-        ),
+        )
     )
     return _shown(adjustment_id, 201, repeated=repeated)
 
@@ -156,20 +154,17 @@ def refuse(body: dict[str, str], adjustment_id: str) -> Answer:
 
 
 def _decide(adjustment_id: str, *, approve: bool, reason: str) -> Answer:
-    service = wallet()
-    operator_id = current_user().user_id
-    _, repeated = idempotent(
-        service.units,
-        lambda unit: (
+    _, repeated = decide_once(
+        lambda unit, operator_id, at: (
             decide_adjustment(
                 unit,
                 operator_id=operator_id,
                 adjustment_id=adjustment_id,
                 approve=approve,
                 reason=reason,
-                at=service.clock.now(),
+                at=at,
             ).id
-        ),
+        )
     )
     return _shown(adjustment_id, 200, repeated=repeated)
 

@@ -9,8 +9,9 @@ from typing import Any
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from octoco.http import authenticated, current_user, idempotent
+from octoco.http import authenticated
 from wallet.domain.transactions import Transaction
+from wallet.entrypoints.http.admin.deciding import decide_once
 from wallet.entrypoints.http.admin.documentation import IDEMPOTENCY_KEY
 from wallet.entrypoints.http.admin.roles import DECIDERS, READERS
 from wallet.entrypoints.http.admin.schemas import (
@@ -88,21 +89,18 @@ def withdrawal_refuse(body: dict[str, str], transaction_id: str) -> dict[str, An
 def _decide(
     use_case: Callable[..., Transaction], body: dict[str, str], transaction_id: str
 ) -> dict[str, Any]:
-    operator_id = current_user().user_id
-    service = wallet()
-    idempotent(
-        service.units,
-        lambda unit: (
+    decide_once(
+        lambda unit, operator_id, at: (
             use_case(
                 unit,
-                transaction_id=transaction_id,
                 operator_id=operator_id,
+                transaction_id=transaction_id,
                 reason=body["reason"],
-                at=service.clock.now(),
+                at=at,
             ).id
-        ),
+        )
     )
-    found, _, _ = service.units.read(
+    found, _, _ = wallet().units.read(
         lambda unit: get_withdrawal_for_operator(unit, transaction_id=transaction_id)
     )
     return _render(found)

@@ -9,12 +9,13 @@ from typing import Any, Final
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema, fields, validate
 
-from octoco.http import authenticated, current_user, idempotent
+from octoco.http import authenticated
 from octoco.http.schemas import AmountField, CurrencyField, StrictSchema
 from octoco.money import Money
 from wallet.domain.errors import PurchaseNotBooked
 from wallet.domain.ledger import PurchaseMoney, SuspendedPurchase
 from wallet.domain.operator_decisions import REASON_LENGTH_MAX
+from wallet.entrypoints.http.admin.deciding import decide_once
 from wallet.entrypoints.http.admin.documentation import IDEMPOTENCY_KEY
 from wallet.entrypoints.http.admin.roles import DECIDERS, READERS
 from wallet.entrypoints.http.context import wallet
@@ -122,20 +123,17 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
 def enter(body: dict[str, str]) -> Answer:
     """Enter money that lies at Revio and that nobody here knows of."""
     money = Money.parse(body["amount"], body["currency"])
-    service = wallet()
-    operator_id = current_user().user_id
-    reference, repeated = idempotent(
-        service.units,
-        lambda unit: (
+    reference, repeated = decide_once(
+        lambda unit, operator_id, at: (
             enter_suspense(
                 unit,
                 operator_id=operator_id,
                 reference=body["reference"],
                 money=money,
                 reason=body["reason"],
-                at=service.clock.now(),
+                at=at,
             ).purchase_id
-        ),
+        )
     )
     return _shown(reference, 201, repeated=repeated)
 
@@ -148,11 +146,8 @@ def enter(body: dict[str, str]) -> Answer:
 def assign(body: dict[str, str], purchase_id: str) -> Answer:
     """Credit what lies in suspense to the user it belongs to."""
     _require_form(purchase_id)
-    service = wallet()
-    operator_id = current_user().user_id
-    _, repeated = idempotent(
-        service.units,
-        lambda unit: (
+    _, repeated = decide_once(
+        lambda unit, operator_id, at: (
             assign_suspense(
                 unit,
                 operator_id=operator_id,
@@ -160,9 +155,9 @@ def assign(body: dict[str, str], purchase_id: str) -> Answer:
                 user_id=body["user_id"],
                 transaction_id=body.get("transaction_id"),
                 reason=body["reason"],
-                at=service.clock.now(),
+                at=at,
             ).purchase_id
-        ),
+        )
     )
     return _shown(purchase_id, 200, repeated=repeated)
 
@@ -175,19 +170,16 @@ def assign(body: dict[str, str], purchase_id: str) -> Answer:
 def undo(body: dict[str, str], purchase_id: str) -> Answer:
     """Reverse what an operator entered, while all of it lies in suspense."""
     _require_form(purchase_id)
-    service = wallet()
-    operator_id = current_user().user_id
-    _, repeated = idempotent(
-        service.units,
-        lambda unit: (
+    _, repeated = decide_once(
+        lambda unit, operator_id, at: (
             undo_suspense_entry(
                 unit,
                 operator_id=operator_id,
                 reference=purchase_id,
                 reason=body["reason"],
-                at=service.clock.now(),
+                at=at,
             ).purchase_id
-        ),
+        )
     )
     return _shown(purchase_id, 200, repeated=repeated)
 
