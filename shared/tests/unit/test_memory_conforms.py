@@ -9,6 +9,7 @@ import pytest
 from octoco.clock import FixedClock, SystemClock
 from octoco.events import Event
 from octoco.messaging.connecting import Connect
+from octoco.messaging.ports import Publisher
 from octoco.messaging.topology import Topology
 from octoco.messaging.wire import from_properties
 from octoco.outbox.ports import OutboxStore
@@ -86,7 +87,7 @@ class MemoryBrokerGround:
     def __init__(self) -> None:
         self.clock = FixedClock(NOON)
         self.broker = MemoryBroker(clock=self.clock)
-        self.publisher = MemoryPublisher(self.broker, exchange="events")
+        self.publisher: Publisher = MemoryPublisher(self.broker, exchange="events")
         self._channel = self.broker.connect().channel()
         self._channel.exchange_declare("events")
 
