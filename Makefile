@@ -80,6 +80,11 @@ bench-ledger: ## Measure the ledger into .local/bench, ten minutes (ARGS=--quick
 	@deploy/bootstrap bench
 	@$(BIN)/python -m tests.bench.ledger $(ARGS)
 
+.PHONY: bench-messaging
+bench-messaging: bootstrap ## Measure the messages' way into .local/bench (ARGS=--quick; ARGS=--help)
+	@deploy/bootstrap bench
+	@$(BIN)/python -m tests.bench.messaging $(ARGS)
+
 # ---- writing ----
 
 .PHONY: openapi events contracts lock

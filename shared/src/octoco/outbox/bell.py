@@ -84,6 +84,9 @@ class Bell:
             self._url, connect_timeout=5, application_name=f"{self._service}-bell"
         )
         connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+        with connection.cursor() as cursor:
+            # A NOTIFY is a commit that would wait for the disk, and carries nothing worth it.
+            cursor.execute("SET synchronous_commit = off")
         return connection
 
 
