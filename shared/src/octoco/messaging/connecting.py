@@ -9,12 +9,20 @@ import pika
 Connect = Callable[[], Any]
 
 SOCKET_SECONDS: Final = 5.0
+# A connection that was cut without a word is given up after two of these.
+HEARTBEAT_SECONDS: Final = 10
 
 
 def connecting_to(url: str) -> Connect:
-    """Return what connects to the broker at a URL; each call makes a connection or raises."""
+    """Return what connects to the broker at a URL; each call makes a connection or raises.
+
+    Args:
+        url: A heartbeat that it names is kept.
+    """
     parameters = pika.URLParameters(url)
-    # Whoever waits for an answer that never comes must hear of a stop all the same.
+    if parameters.heartbeat is None:
+        parameters.heartbeat = HEARTBEAT_SECONDS
+    # Whoever waits for a broker that never answers must hear of a stop all the same.
     parameters.socket_timeout = SOCKET_SECONDS
     parameters.stack_timeout = 2 * SOCKET_SECONDS
 
