@@ -121,11 +121,11 @@ def _list_command(topology: Topology) -> click.Command:
     @_LIMIT_OPTION
     @_JSON_OPTION
     def list_command(
+        *,
         event_type: str | None,
         reason: str | None,
         since: datetime | None,
         limit: int,
-        *,
         json_wanted: bool,
     ) -> None:
         wanted = Wanted(event_type=event_type, reason=reason, since=since)
@@ -209,11 +209,11 @@ def _replay_command(topology: Topology) -> click.Command:
     @click.option("--all", "all_wanted", is_flag=True, help="All that --since lets through.")
     @_JSON_OPTION
     def replay_command(
+        *,
         message_ids: tuple[str, ...],
         event_type: str | None,
         reason: str | None,
         since: datetime | None,
-        *,
         all_wanted: bool,
         json_wanted: bool,
     ) -> None:
@@ -256,7 +256,7 @@ def _discard_commands(
     @click.option("--by", required=True, metavar="WHO", help="Who says so; kept.")
     @_JSON_OPTION
     def discard_command(
-        message_ids: tuple[str, ...], reason: str, by: str, *, json_wanted: bool
+        *, message_ids: tuple[str, ...], reason: str, by: str, json_wanted: bool
     ) -> None:
         if not (reason.strip() and by.strip()):
             raise click.UsageError("--reason and --by must say something.")

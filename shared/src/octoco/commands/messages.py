@@ -28,6 +28,7 @@ _FAILING: Final = "messages"
 _TURN_SECONDS: Final = 0.5
 # Who looks at one dead message has to fetch them all.
 _LOOKED_AT_MAX: Final = 10_000
+_JSON_OPTION: Final = click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 
 
 def message_commands(
@@ -58,7 +59,17 @@ def message_commands(
     def group() -> None:
         pass
 
-    @group.command(
+    group.add_command(_status_command(topology))
+    group.add_command(_outbox_command(topology))
+    group.add_command(dead_commands(topology=topology, contracts=contracts))
+    group.add_command(
+        topology_commands(topology=topology, listens_to=listens_to, contracts=contracts)
+    )
+    return group
+
+
+def _status_command(topology: Topology) -> click.Command:
+    @click.command(
         name="status",
         help=explained(
             "Say how much waits where, for how long, and who consumes.\n\n"
@@ -69,7 +80,7 @@ def message_commands(
             f"{topology.service} messages status --json | jq .dead_queue.messages",
         ),
     )
-    @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+    @_JSON_OPTION
     def status_command(*, json_wanted: bool) -> None:
         with (
             service_database(
@@ -86,7 +97,11 @@ def message_commands(
             click.echo(f"missing: {', '.join(facts['missing_queues'])}", err=True)
             raise SystemExit(1)
 
-    @group.command(
+    return status_command
+
+
+def _outbox_command(topology: Topology) -> click.Command:
+    @click.command(
         name="outbox",
         help=explained(
             "List what waits in the outbox, oldest first.\n\n"
@@ -103,7 +118,7 @@ def message_commands(
         show_default=True,
         help="At most so many.",
     )
-    @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+    @_JSON_OPTION
     def outbox_command(event_type: str | None, limit: int, *, json_wanted: bool) -> None:
         with service_database(
             application_name=topology.service, failing=f"{_FAILING} outbox"
@@ -125,11 +140,7 @@ def message_commands(
             )
         click.echo(f"{len(rows)} waiting" + (", there may be more" * (len(rows) == limit)))
 
-    group.add_command(dead_commands(topology=topology, contracts=contracts))
-    group.add_command(
-        topology_commands(topology=topology, listens_to=listens_to, contracts=contracts)
-    )
-    return group
+    return outbox_command
 
 
 def _oldest_dead(

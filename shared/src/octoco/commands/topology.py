@@ -39,7 +39,15 @@ def topology_commands(
     def group() -> None:
         pass
 
-    @group.command(
+    group.add_command(_check_command(topology, listens_to, contracts))
+    group.add_command(_declare_command(topology, listens_to))
+    return group
+
+
+def _check_command(
+    topology: Topology, listens_to: Collection[str], contracts: Callable[[], Contracts]
+) -> click.Command:
+    @click.command(
         name="check",
         help=explained(
             "Say what differs from what is declared, a line each.\n\n"
@@ -70,7 +78,11 @@ def topology_commands(
         if findings.differences:
             raise SystemExit(1)
 
-    @group.command(
+    return check_command
+
+
+def _declare_command(topology: Topology, listens_to: Collection[str]) -> click.Command:
+    @click.command(
         name="declare",
         help=explained(
             "Declare what is missing; what is there already stays as it is.\n\n"
@@ -98,7 +110,7 @@ def topology_commands(
         else:
             click.echo(f"declared {len(topology.queues)} queues and {len(types)} bindings")
 
-    return group
+    return declare_command
 
 
 def _lines(findings: Findings) -> str:
