@@ -213,6 +213,27 @@ def test_a_batch_is_a_step_of_its_own_and_its_events_go_on_in_their_traces(
         assert create.parent_id == process.span_id == row_parent(spans, row.traceparent)
 
 
+def test_a_unit_that_lost_its_race_has_stored_its_message_once(
+    spans: SeenSpans, units: Units, database: Database
+) -> None:
+    tries: list[str] = []
+
+    def store(unit: PostgresUnit) -> None:
+        tries.append(unit.outbox.add(Happened("thing", 1)))
+        if len(tries) == 1:
+            unit.connection.exec_driver_sql(
+                "DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$"
+            )
+
+    units.run(store)
+    (stored,) = database.read(
+        lambda c: c.exec_driver_sql("SELECT message_id, traceparent FROM outbox").all()
+    )
+    (created,) = spans.named(CREATE)
+    assert created.attributes["messaging.message.id"] == stored.message_id == tries[1]
+    assert created.span_id == span_id_of(stored.traceparent)
+
+
 def test_a_message_with_a_hostile_traceparent_is_handled_in_a_trace_of_its_own(
     spans: SeenSpans, worker_of: Callable[..., Worker[PostgresUnit]]
 ) -> None:
@@ -282,7 +303,7 @@ def test_every_forked_web_process_sends_its_spans_and_the_last_ones_at_its_end(
         port = found.getsockname()[1]
     with Collector() as collector:
         environment = os.environ | {
-            "PYTHONPATH": str(tmp_path),
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
             "WEB_PORT": str(port),
             "WEB_WORKERS": "2",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
