@@ -59,3 +59,14 @@ def test_overdue_sagas_are_listed(run: Run, story: str, driver: Driver) -> None:
     assert run("sagas").output.splitlines()[-1] == f"{len(listed)} overdue"
     # Other tests leave sagas behind that are overdue; those of this story are not.
     assert {row.id for row in rows}.isdisjoint(saga["transaction_id"] for saga in listed)
+
+
+def test_a_database_that_is_away_is_said_in_a_line(settings: Settings) -> None:
+    environment = {
+        "DATABASE_URL": "postgresql://wallet@127.0.0.1:1/nowhere",
+        "AMQP_URL": settings.amqp_url,
+        "JWKS_URL": settings.jwks_url,
+    }
+    said = CliRunner().invoke(main, ["sagas"], env=environment)
+    assert said.exit_code == 2
+    assert said.output == "cannot list sagas: The database is not available.\n"

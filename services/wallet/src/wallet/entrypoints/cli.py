@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from octoco.cli import service_commands
+from octoco.commands.servers import give_up
 from octoco.commands.events import asyncapi_command
 from octoco.config import read_settings_or_exit
+from octoco.errors import Unavailable
 from octoco.worker import WorkerParts, run_worker
 from wallet.adapters.postgres.unit import PostgresWalletUnit
 from wallet.bootstrap import SERVICE, Wallet, build, build_sealing
@@ -81,11 +83,14 @@ ledger.add_command(print_seal_public_keys)
 @main.command(help="List the sagas that are past the deadline of their step.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def sagas(*, as_json: bool) -> None:
-    with _wallet() as wallet:
-        now = wallet.clock.now()
-        overdue = wallet.units.read(
-            lambda unit: find_overdue_sagas(unit, at=now, limit=_OVERDUE_SHOWN_MAX)
-        )
+    try:
+        with _wallet() as wallet:
+            now = wallet.clock.now()
+            overdue = wallet.units.read(
+                lambda unit: find_overdue_sagas(unit, at=now, limit=_OVERDUE_SHOWN_MAX)
+            )
+    except Unavailable as error:
+        give_up("cannot list sagas", error.message)
     rows = [
         {
             "transaction_id": saga.transaction_id,
