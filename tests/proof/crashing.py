@@ -1,21 +1,18 @@
 """Parts of a worker that kill their process at a named point, and handlers that fail on purpose."""
 
 import hashlib
-import os
-import random
-import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from octoco.errors import Refusal
 from octoco.events import Event
 from octoco.messaging.handling import BatchHandler, Handler
 from octoco.messaging.ports import Fate, Publisher, always
-from octoco.outbox.ports import OutboxSize, OutboxStore, StoredEvent
 from octoco.ports import MessagingUnit, UnitsOfWork
 from octoco.testing import eventually
+from octoco.testing.saboteurs import Chances, Crash, kill_process
 
 from .journal import Journal
 
@@ -27,7 +24,7 @@ ONE_IN: Mapping[str, int] = {
     "relay read, not published": 100,
     "relay published, not confirmed": 50,
     "relay confirmed, not deleted": 100,
-    "relay deleted": 120,
+    "after outbox.delete": 120,
     "consumer before commit": 400,
     "consumer committed, not acked": 200,
     "executor before commit": 500,
@@ -37,39 +34,39 @@ CALM = "calm"
 STALL = "stall"
 STALLED = "stalled"
 STALL_SECONDS_MAX = 20.0
+# Within this a broker of this machine has confirmed.
+CONFIRM_SECONDS = 0.004
 
 
-class Crash:
-    """Kills this process with -9 at a point, now and then, unless all is to be calm.
+class MarkedChances(Chances):
+    """Chances that are calm while a mark says so, in whatever process they are drawn."""
+
+    def __init__(self, seed: int, *, journal: Journal) -> None:
+        super().__init__(seed)
+        self._journal = journal
+
+    def happens(self, one_in: int) -> bool:
+        return super().happens(one_in) and not self._journal.is_marked(CALM)
+
+
+class Killer:
+    """Ends this process at a named point now and then, and writes down where before it does.
 
     Args:
-        chance: Decides; seeded.
-        journal: Is told before.
+        seed: Decides when.
+        journal: Is told, and says when all is to be calm.
         who: Which process this is.
     """
 
-    def __init__(self, *, chance: random.Random, journal: Journal, who: Mapping[str, Any]) -> None:
-        self._chance = chance
+    def __init__(self, seed: int, *, journal: Journal, who: Mapping[str, Any]) -> None:
+        self.chances = MarkedChances(seed, journal=journal)
+        self.crash = Crash(self.chances, one_in=ONE_IN, die=self.die)
         self._journal = journal
         self._who = who
-        self._lock = threading.Lock()
 
-    def __call__(self, point: str) -> None:
-        if self.is_drawn(point):
-            self.die(point)
-
-    def is_drawn(self, point: str) -> bool:
-        with self._lock:
-            drawn = self._chance.randrange(ONE_IN[point]) == 0
-        return drawn and not self._journal.is_marked(CALM)
-
-    def seconds(self, most: float) -> float:
-        with self._lock:
-            return self._chance.uniform(0, most)
-
-    def die(self, point: str) -> None:
+    def die(self, point: str) -> NoReturn:
         self._journal.note("killed", point=point, **self._who)
-        os.kill(os.getpid(), signal.SIGKILL)
+        kill_process(point)
 
 
 class CrashingPublisher:
@@ -80,10 +77,10 @@ class CrashingPublisher:
     """
 
     def __init__(
-        self, publisher: Publisher, *, crash: Crash, journal: Journal, service: str, slot: int
+        self, publisher: Publisher, *, killer: Killer, journal: Journal, service: str, slot: int
     ) -> None:
         self._publisher = publisher
-        self._crash = crash
+        self._killer = killer
         self._journal = journal
         self._service = service
         self._slot = slot
@@ -93,11 +90,11 @@ class CrashingPublisher:
     ) -> list[Fate]:
         if events:
             self._stall_if_told()
-            self._crash("relay read, not published")
+            self._killer.crash.reach("relay read, not published")
         with self._perhaps_dying(is_in_use=bool(events)):
             fates = self._publisher.publish(events, may_wait=may_wait)
         if events:
-            self._crash("relay confirmed, not deleted")
+            self._killer.crash.reach("relay confirmed, not deleted")
         return fates
 
     def close(self) -> None:
@@ -107,12 +104,12 @@ class CrashingPublisher:
     def _perhaps_dying(self, *, is_in_use: bool) -> Iterator[None]:
         point = "relay published, not confirmed"
         is_over = threading.Event()
-        if is_in_use and self._crash.is_drawn(point):
-            delay = self._crash.seconds(0.004)
+        if is_in_use and self._killer.chances.happens(ONE_IN[point]):
+            delay = self._killer.chances.random.uniform(0, CONFIRM_SECONDS)
 
             def die() -> None:
                 if not is_over.wait(delay):
-                    self._crash.die(point)
+                    self._killer.die(point)
 
             threading.Thread(target=die, name="killer", daemon=True).start()
         yield
@@ -125,30 +122,6 @@ class CrashingPublisher:
         self._journal.mark(f"{STALLED}-{self._service}-{self._slot}")
         with suppress(AssertionError):
             eventually(lambda: not self._journal.is_marked(stall), within_seconds=STALL_SECONDS_MAX)
-
-
-class CrashingOutbox:
-    """Dies when what was confirmed is deleted."""
-
-    def __init__(self, store: OutboxStore, *, crash: Crash) -> None:
-        self._store = store
-        self._crash = crash
-
-    def lead(self) -> bool:
-        return self._store.lead()
-
-    def read(self, *, held_back: Collection[str], limit: int) -> Sequence[StoredEvent]:
-        return self._store.read(held_back=held_back, limit=limit)
-
-    def delete(self, ids: Collection[int]) -> None:
-        self._store.delete(ids)
-        self._crash("relay deleted")
-
-    def measure(self) -> OutboxSize:
-        return self._store.measure()
-
-    def close(self) -> None:
-        self._store.close()
 
 
 class CrashingUnits(Generic[U]):
@@ -164,11 +137,11 @@ class CrashingUnits(Generic[U]):
 
         def work_and_perhaps_die(unit: U) -> T:
             result = work(unit)
-            self._crash("consumer before commit" if is_consumer else "executor before commit")
+            self._crash.reach("consumer before commit" if is_consumer else "executor before commit")
             return result
 
         result = self._units.run(work_and_perhaps_die, contended_on=contended_on)
-        self._crash("consumer committed, not acked" if is_consumer else "executor committed")
+        self._crash.reach("consumer committed, not acked" if is_consumer else "executor committed")
         return result
 
     def read(self, work: Callable[[U], T]) -> T:

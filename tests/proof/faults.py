@@ -11,7 +11,7 @@ from octoco.testing.wire import COMMIT, Fate, nothing_happens
 from .crashing import STALL, STALLED
 from .ground import SERVICES, Ground
 from .nursery import SLOTS, topology_of
-from .operating import on_channel
+from .operating import on_broker
 
 # Messages that only one queue takes: without its binding they are returned.
 BINDINGS = (
@@ -134,16 +134,18 @@ class Faults:
         self._ground.journal.note("unbound", event_type=event_type)
         topology = topology_of(service)
         arguments = (topology.queue, topology.exchange_name, event_type)
-        on_channel(self._ground, lambda channel: channel.queue_unbind(*arguments))
+        on_broker(self._ground, lambda connection: connection.channel().queue_unbind(*arguments))
         self._pause(1, 3)
-        on_channel(self._ground, lambda channel: channel.queue_bind(*arguments))
+        on_broker(self._ground, lambda connection: connection.channel().queue_bind(*arguments))
 
     def queue_is_deleted(self) -> None:
         """Lose what the wallet's queue holds: money facts are repeated until they are answered."""
         for event_type in ("payments.*",):
             self._ground.journal.note("unbound", event_type=event_type)
         queue = topology_of("wallet").queue
-        deleted = on_channel(self._ground, lambda channel: channel.queue_delete(queue))
+        deleted = on_broker(
+            self._ground, lambda connection: connection.channel().queue_delete(queue)
+        )
         self._say(f"lost {deleted.method.message_count} messages to the wallet")
         self._ground.journal.note("queue deleted", messages=deleted.method.message_count)
 

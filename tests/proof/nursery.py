@@ -26,9 +26,10 @@ from octoco.messaging.publisher import ConfirmedPublisher
 from octoco.messaging.topology import Topology
 from octoco.outbox.store import PostgresOutboxStore
 from octoco.telemetry.logs import configure_logging
+from octoco.testing.saboteurs import crashing
 from octoco.worker import WorkerParts, run_worker
 
-from .crashing import Crash, CrashingOutbox, CrashingPublisher, CrashingUnits, Stumbling
+from .crashing import CrashingPublisher, CrashingUnits, Killer, Stumbling
 from .journal import Journal
 
 SLOTS = 2
@@ -84,15 +85,15 @@ def work(service: str, *, slot: int, life: int, folder: Path) -> None:
     configure_logging(service=service, process=f"worker-{slot}", level="info")
     journal = Journal(folder)
     who = {"service": service, "slot": slot, "life": life}
-    chance = random.Random(f"{seed}:{service}:{slot}:{life}")
-    crash = Crash(chance=chance, journal=journal, who=who)
+    drawn = random.Random(f"{seed}:{service}:{slot}:{life}").getrandbits(32)
+    killer = Killer(drawn, journal=journal, who=who)
 
     def publisher(**arguments: Any) -> CrashingPublisher:
         real = ConfirmedPublisher(**arguments)
-        return CrashingPublisher(real, crash=crash, journal=journal, service=service, slot=slot)
+        return CrashingPublisher(real, killer=killer, journal=journal, service=service, slot=slot)
 
-    def store(**arguments: Any) -> CrashingOutbox:
-        return CrashingOutbox(PostgresOutboxStore(**arguments), crash=crash)
+    def store(**arguments: Any) -> PostgresOutboxStore:
+        return crashing(PostgresOutboxStore(**arguments), killer.crash, name="outbox")
 
     executor = partial(Executor, lease_seconds=LEASE_SECONDS)
     parts = PARTS[service](topology_of(service), slot)
@@ -100,7 +101,7 @@ def work(service: str, *, slot: int, life: int, folder: Path) -> None:
     sabotaged = replace(
         parts,
         database_url=os.environ[f"RELAY_DATABASE_URL_{slot}"],
-        units=CrashingUnits(parts.units, crash=crash),
+        units=CrashingUnits(parts.units, crash=killer.crash),
         subscriptions=stumbling.handlers(parts.subscriptions),
         batch_subscriptions=stumbling.batch_handlers(parts.batch_subscriptions),
     )

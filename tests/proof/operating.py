@@ -1,23 +1,31 @@
 """What an operator does while all this happens: replay what died, push what waits for long."""
 
-import json
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+import pika
 import pika.exceptions
 
+from octoco.database import Database
+from octoco.errors import Unavailable
+from octoco.messaging.dead_letters import DeadLetters, Wanted
+from octoco.messaging.deliveries import ATTEMPT_HEADER
+from octoco.messaging.failures import own_headers
+from octoco.messaging.wire import PERSISTENT
 from octoco.testing import eventually
+from octoco_runner.services import service_url
 
+from .crashing import Sabotaged
 from .ground import SERVICES, Ground
 from .nursery import topology_of
 
+T = TypeVar("T")
+
 EVERY_SECONDS = 2.0
-REPLAYS = 2
 BROKER_SECONDS = 60
-OURS = ("x-octoco-", "x-death", "x-first-death", "x-last-death")
 # The schedule is for a wallet that is away for long.
 _PUSH = """
     UPDATE payments_gateway.intents SET due_at = clock_timestamp()
@@ -37,6 +45,10 @@ class Operator:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._databases = {
+            service: Database(service_url(ground.place, service), application_name=service)
+            for service in SERVICES
+        }
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="operator", daemon=True)
         self.replayed = 0
@@ -49,6 +61,8 @@ class Operator:
     def stop(self) -> None:
         self._over.set()
         self._thread.join(BROKER_SECONDS)
+        for database in self._databases.values():
+            database.dispose()
         if self.error is not None:
             raise self.error
 
@@ -58,8 +72,10 @@ class Operator:
         Raises:
             AssertionError: a message died that was not meant to.
         """
-        for service in SERVICES:
-            self.replayed += on_channel(self._ground, partial(replay_dead, service=service))
+        for service, database in self._databases.items():
+            replay = partial(replay_dead, service=service, database=database)
+            with suppress(Unavailable):
+                self.replayed += on_broker(self._ground, replay)
         self.pushed += len(self._ground.rows(_PUSH))
 
     def _work(self) -> None:
@@ -70,41 +86,48 @@ class Operator:
             self.error = error
 
 
-def replay_dead(channel: Any, *, service: str) -> int:
-    """Send every dead message to its queue again, twice.
+def replay_dead(connection: Any, *, service: str, database: Database) -> int:
+    """Send every dead message to its queue again, with the operators' tool and then by hand.
 
     Returns:
         How many messages there were.
 
     Raises:
         AssertionError: one died that was not meant to.
+        Unavailable: the database is away, or somebody else looks.
     """
-    channel.confirm_delivery()
     topology = topology_of(service)
-    count = 0
-    while True:
-        method, properties, body = channel.basic_get(topology.dead_queue)
-        if method is None:
-            return count
-        reason = str((properties.headers or {}).get("x-octoco-reason"))
-        what = json.dumps(properties.headers, default=str)
-        assert reason.startswith("sabotaged"), f"died unmeant: {what} {body!r}"
-        properties.headers = {
-            name: value for name, value in properties.headers.items() if not name.startswith(OURS)
-        }
-        for _ in range(REPLAYS):
-            channel.basic_publish("", topology.queue, body, properties, mandatory=True)
-        channel.basic_ack(method.delivery_tag)
-        count += 1
+    letters = DeadLetters(connection=connection, topology=topology, database=database)
+    if not letters.depth():
+        return 0
+    with letters.look() as messages:
+        dead = list(messages)
+    for message in dead:
+        is_meant = (message.reason or "").startswith(Sabotaged.code)
+        assert is_meant, f"died unmeant: {dict(message.headers)} {message.body!r}"
+    wanted = Wanted(ids=frozenset(message.id for message in dead))
+    letters.replay(wanted, on_looked=lambda *_: None)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for message in dead:
+        again = pika.BasicProperties(
+            content_type="application/json",
+            delivery_mode=PERSISTENT,
+            message_id=message.id,
+            type=message.event_type,
+            headers=own_headers(message.headers) | {ATTEMPT_HEADER: 0},
+        )
+        channel.basic_publish("", topology.queue, message.body, again, mandatory=True)
+    return len(dead)
 
 
-def on_channel(ground: Ground, work: Callable[[Any], Any]) -> Any:
-    """Do work on a channel, again from the start where the broker goes away meanwhile."""
+def on_broker(ground: Ground, work: Callable[[Any], T]) -> T:
+    """Do work on a connection, again from the start where the broker goes away meanwhile."""
 
-    def done() -> tuple[Any] | None:
+    def done() -> tuple[T] | None:
         try:
             with closing(ground.rabbitmq.connect()) as connection:
-                return (work(connection.channel()),)
+                return (work(connection),)
         except (pika.exceptions.AMQPError, OSError):
             return None
 

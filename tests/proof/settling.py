@@ -13,7 +13,7 @@ from .ground import SERVICES, Ground
 from .nursery import topology_of
 from .operating import Operator
 
-STILL_LOOKS = 5
+STILL_LOOKS = 3
 _LEFT = """
     SELECT 'outbox of the wallet', count(*) FROM wallet.outbox
     UNION ALL SELECT 'outbox of the gateway', count(*) FROM payments_gateway.outbox
