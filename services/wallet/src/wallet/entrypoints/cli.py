@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from octoco.cli import service_commands
-from octoco.commands.servers import give_up
 from octoco.commands.events import asyncapi_command
+from octoco.commands.servers import give_up
 from octoco.config import read_settings_or_exit
 from octoco.errors import Unavailable
 from octoco.worker import WorkerParts, run_worker
