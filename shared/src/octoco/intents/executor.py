@@ -2,9 +2,8 @@
 
 import random
 import threading
+from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -40,9 +39,9 @@ class _Try:
 
 
 class Executor(Generic[U]):
-    """Performs due intents until it is stopped, each kind in threads of its own.
+    """Performs due intents until it is stopped, each kind in a number of places of its own.
 
-    A kind whose other side is slow or dead keeps its own threads busy and nobody else's.
+    A kind whose other side is slow or dead fills its own places and nobody else's.
 
     Args:
         leases: Where the intents are.
@@ -75,6 +74,9 @@ class Executor(Generic[U]):
         )
         self._lock = threading.Lock()
         self._places = dict.fromkeys(handlers, threads_per_kind)
+        # There is a thread for every place, so what is leased waits for none.
+        self._in_hand: deque[tuple[LeasedIntent, Moment]] = deque()
+        self._looking = threading.Lock()
         self._wake = threading.Event()
         self._log = structlog.get_logger("octoco.intents")
 
@@ -91,22 +93,16 @@ class Executor(Generic[U]):
         renewing = threading.Thread(
             target=self._renewal.run, args=(all_ended,), name="executor-leases"
         )
-        renewing.start()
-        try:
-            with ExitStack() as pools:
-                by_kind = {
-                    kind: pools.enter_context(
-                        ThreadPoolExecutor(self._threads_per_kind, thread_name_prefix=kind)
-                    )
-                    for kind in self._handlers
-                }
-                while not stop.is_set():
-                    if not self._hand_out(by_kind):
-                        self._wake.wait(IDLE_SECONDS)
-                        self._wake.clear()
-        finally:
-            all_ended.set()
-            renewing.join()
+        workers = [
+            threading.Thread(target=self._work, args=(stop,), name=f"executor-{number}")
+            for number in range(self._threads_per_kind * len(self._handlers))
+        ]
+        for thread in (renewing, *workers):
+            thread.start()
+        for worker in workers:
+            worker.join()
+        all_ended.set()
+        renewing.join()
 
     def perform_next(self) -> bool:
         """Perform the one intent that has been due for longest, if there is one.
@@ -127,7 +123,27 @@ class Executor(Generic[U]):
             self._perform(leased, since=since)
         return bool(due)
 
-    def _hand_out(self, pools: Mapping[str, ThreadPoolExecutor]) -> bool:
+    def _work(self, stop: threading.Event) -> None:
+        while True:
+            # One thread at a time looks for what is due, and performs the first of it itself:
+            # to hand it to another thread would cost as much as the whole of a short call.
+            with self._looking:
+                found = self._next(stop)
+            if found is None:
+                return
+            self._perform_in_its_place(*found)
+
+    def _next(self, stop: threading.Event) -> tuple[LeasedIntent, Moment] | None:
+        # What is leased is performed even if `stop` is set meanwhile: its try is counted.
+        while not self._in_hand:
+            if stop.is_set():
+                return None
+            if not self._lease():
+                self._wake.wait(IDLE_SECONDS)
+                self._wake.clear()
+        return self._in_hand.popleft()
+
+    def _lease(self) -> bool:
         with self._lock:
             free = {kind: places for kind, places in self._places.items() if places > 0}
         if not free:
@@ -143,18 +159,17 @@ class Executor(Generic[U]):
         except Exception:  # noqa: BLE001 - a thread that ends here would be missed by nobody
             self._log.exception("executor_failed")
             return False
-        for leased in due:
-            kind = leased.intent.kind
-            with self._lock:
-                self._places[kind] -= 1
-            pools[kind].submit(self._perform_in_a_place, leased, since)
+        with self._lock:
+            for leased in due:
+                self._places[leased.intent.kind] -= 1
+        self._in_hand.extend((leased, since) for leased in due)
         return bool(due)
 
-    def _perform_in_a_place(self, leased: LeasedIntent, since: Moment) -> None:
+    def _perform_in_its_place(self, leased: LeasedIntent, since: Moment) -> None:
         try:
             with self._renewal.held(leased, since=since):
                 self._perform(leased, since=since)
-        except Exception:  # noqa: BLE001 - nobody looks at what a pool's thread ended with
+        except Exception:  # noqa: BLE001 - the thread goes on with what is next
             self._log.exception("executor_failed")
         finally:
             with self._lock:
