@@ -140,7 +140,7 @@ CREATE TABLE intents (
     finished_at timestamptz,
     PRIMARY KEY (kind, subject_id),
     CHECK (answered_at IS NULL OR begun_at IS NOT NULL)
-);
+) WITH (fillfactor = 60);
 CREATE INDEX intents_due ON intents (kind, due_at) WHERE finished_at IS NULL;
 CREATE INDEX intents_finished ON intents (kind, finished_at) WHERE finished_at IS NOT NULL;
 COMMENT ON TABLE intents IS 'Calls that are to leave the system; lease is the fencing token.';
