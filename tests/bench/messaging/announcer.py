@@ -1,6 +1,7 @@
 """A process that commits messages at a steady rate, as a service's units of work do."""
 
 import json
+import threading
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -65,9 +66,10 @@ def announce_steadily(pipe: "Connection[Any, Any]", url: str, *, rate: int, seco
     )
     units.read(lambda unit: None)
     committed: dict[str, float] = {}
+    never = threading.Event()
     began = time.monotonic()
     for number in range(int(rate * seconds)):
-        time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        never.wait(max(0.0, began + number / rate - time.monotonic()))
         message_id = units.run(partial(_add, Happened(number)))
         committed[message_id] = time.monotonic()
     pipe.send(committed)

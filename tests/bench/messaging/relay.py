@@ -19,6 +19,7 @@ from octoco.messaging.topology import Topology
 from octoco.outbox.bell import BellListener
 from octoco.outbox.relay import Relay
 from octoco.outbox.store import PostgresOutboxStore
+from octoco.testing import eventually
 
 from .announcer import SERVICE, TYPE, announce_steadily
 from .samples import Part, Samples, Target
@@ -113,9 +114,11 @@ class _RelayBench:
         relay = Relay(self._store(), _Timed(self._publisher(), confirmed))
         with _running(relay, self.schema):
             committed = _announced(self.schema, self.plan)
-            deadline = time.monotonic() + ENDS_WITHIN_SECONDS
-            while len(confirmed) < len(committed) and time.monotonic() < deadline:
-                time.sleep(0.05)
+            eventually(
+                lambda: len(confirmed) == len(committed),
+                within_seconds=ENDS_WITHIN_SECONDS,
+                what="a confirm of every message",
+            )
         latencies = sorted(
             1000 * (confirmed[message_id] - at) for message_id, at in committed.items()
         )
