@@ -7,27 +7,22 @@ chances of a seed, and in the end everything must have come about once.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import pika.exceptions
 import structlog
 
-from octoco.errors import TooEarly, Unavailable
-from octoco.events import Event
-from octoco.intents import Done, Intent
+from octoco.errors import Unavailable
 from octoco.intents.executor import Executor
-from octoco.messaging.contracts import Contracts
 from octoco.messaging.handling import EventHandling, Handler
 from octoco.messaging.ports import BrokerUnavailable, Publisher
 from octoco.messaging.topology import Topology
 from octoco.outbox.ports import OutboxUnavailable
 from octoco.outbox.relay import Relay
-from octoco.testing import FakeUnit, FakeUnitsOfWork
+from octoco.testing import FakeUnitsOfWork
 from octoco.testing.memory_broker import MemoryBroker
 from octoco.testing.memory_publisher import MemoryPublisher
 from octoco.testing.memory_stores import (
@@ -37,7 +32,6 @@ from octoco.testing.memory_stores import (
     MemoryParkedStore,
     MemorySuspectStore,
 )
-from octoco.testing.memory_units import MemoryTable
 from octoco.testing.saboteurs import (
     Chances,
     Crash,
@@ -51,156 +45,23 @@ from octoco.testing.saboteurs import (
 )
 from octoco.testing.stepping import Actor, NeverWaits, Scheduler, SteppedConsumer, VirtualClock
 
+from .saga_services import (
+    BANK_HANDLERS,
+    CONTRACTS,
+    SHOP_HANDLERS,
+    Acquirer,
+    Charging,
+    CustomerJoined,
+    OrderClosed,
+    PaymentAsked,
+    PaymentMade,
+    PaymentSettled,
+    Unit,
+)
+
 EXCHANGE: Final = "saga.events"
 # Longer than any wait: the last retry tier takes half an hour.
 QUIET_SECONDS: Final = 2400.0
-
-
-@dataclass(frozen=True)
-class _Message:
-    TYPE: ClassVar[str]
-
-    about: str
-    version: int
-
-    @property
-    def aggregate_id(self) -> str:
-        return self.about
-
-    def to_data(self) -> dict[str, object]:
-        return {"about": self.about, "version": self.version}
-
-
-class CustomerJoined(_Message):
-    TYPE = "shop.customer.joined.v1"
-
-
-class PaymentAsked(_Message):
-    TYPE = "shop.payment.asked.v1"
-
-
-class OrderClosed(_Message):
-    TYPE = "shop.order.closed.v1"
-
-
-class PaymentMade(_Message):
-    TYPE = "bank.payment.made.v1"
-
-
-class PaymentSettled(_Message):
-    TYPE = "bank.payment.settled.v1"
-
-
-def _contracts() -> Contracts:
-    schema = {
-        "type": "object",
-        "required": ["about", "version"],
-        "properties": {"about": {"type": "string"}, "version": {"type": "integer"}},
-    }
-    with TemporaryDirectory() as folder:
-        for message in (
-            CustomerJoined,
-            PaymentAsked,
-            OrderClosed,
-            PaymentMade,
-            PaymentSettled,
-        ):
-            (Path(folder) / f"{message.TYPE}.json").write_text(json.dumps(schema))
-        return Contracts(Path(folder))
-
-
-CONTRACTS: Final = _contracts()
-
-
-class Unit(FakeUnit):
-    """A service's unit: who is known, which versions were given out, and what has come about."""
-
-    def __init__(self, *, clock: VirtualClock, source: str) -> None:
-        super().__init__(contracts=CONTRACTS, clock=clock, source=source)
-        self.customers: MemoryTable[str, bool] = MemoryTable()
-        self.versions: MemoryTable[str, int] = MemoryTable()
-        self.effects: MemoryTable[str, int] = MemoryTable()
-
-    def announce(self, message: type[_Message], about: str) -> None:
-        version = (self.versions.find(about) or 0) + 1
-        self.versions.put(about, version)
-        self.outbox.add(message(about, version))
-
-    def happen(self, effect: str) -> None:
-        self.effects.put(effect, (self.effects.find(effect) or 0) + 1)
-
-
-def _effect_of(unit: Unit, event: Event) -> None:
-    unit.happen(f"{event.type} {event.data['about']} {event.data['version']}")
-
-
-def _remember(unit: Unit, event: Event) -> None:
-    unit.customers.put(event.data["about"], row=True)
-    _effect_of(unit, event)
-
-
-def _take_payment(unit: Unit, event: Event) -> None:
-    customer = event.data["about"].split("/")[0]
-    if not unit.customers.find(customer):
-        raise TooEarly(waits_for=customer)
-    unit.intents.add(kind="charge", subject_id=event.data["about"])
-    _effect_of(unit, event)
-
-
-def _close_order(unit: Unit, event: Event) -> None:
-    _effect_of(unit, event)
-    unit.announce(OrderClosed, event.data["about"])
-
-
-SHOP_HANDLERS: Final[dict[str, Handler[Unit]]] = {
-    PaymentMade.TYPE: _close_order,
-    PaymentSettled.TYPE: _effect_of,
-}
-BANK_HANDLERS: Final[dict[str, Handler[Unit]]] = {
-    CustomerJoined.TYPE: _remember,
-    PaymentAsked.TYPE: _take_payment,
-    OrderClosed.TYPE: _effect_of,
-}
-
-
-class Acquirer:
-    """The outside: charges once for each key, and does not always say so."""
-
-    def __init__(self, chances: Chances) -> None:
-        self._chances = chances
-        self.charged: set[str] = set()
-        self.meanwhile: Callable[[], object] = lambda: None
-
-    def charge(self, key: str) -> None:
-        if self._chances.happens(10):
-            raise Unavailable("The acquirer is away.")
-        self.charged.add(key)
-        if self._chances.happens(6):
-            self.meanwhile()
-        if self._chances.happens(10):
-            raise Unavailable("The acquirer has not answered.")
-
-
-class Charging:
-    """Performs the bank's intents."""
-
-    schedule_seconds: Sequence[float] = (5, 30)
-
-    def __init__(self, acquirer: Acquirer) -> None:
-        self._acquirer = acquirer
-
-    def prepare(self, unit: Unit, intent: Intent) -> str | None:
-        return intent.subject_id
-
-    def call(self, prepared: str) -> bool:
-        self._acquirer.charge(prepared)
-        return True
-
-    def record(self, unit: Unit, intent: Intent, *, prepared: str, answer: bool) -> Done:
-        unit.happen(f"charged {prepared}")
-        unit.announce(PaymentMade, prepared)
-        unit.announce(PaymentSettled, prepared)
-        return Done()
 
 
 @dataclass(frozen=True)

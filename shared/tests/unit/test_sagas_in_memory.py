@@ -22,7 +22,8 @@ from octoco.testing.memory_stores import MemoryIntentLeases, MemoryOutboxStore, 
 from octoco.testing.seeds import examples
 from octoco.testing.stepping import SteppedConsumer
 
-from .saga_world import Parts, Unit, World
+from .saga_services import Unit
+from .saga_world import Parts, World
 
 STEPS = 500
 # So many worlds at most until what is broken is found; most are found in one of the first ten.

@@ -6,8 +6,7 @@ delivery settled and a dead message replayed by the code that does it on the rea
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pika
@@ -17,9 +16,12 @@ from pika.spec import Basic
 
 from octoco.clock import Clock, SystemClock
 from octoco.testing.memory_queues import (
+    HandedOut,
     MemoryQueue,
+    QueueConsumer,
     QueuedMessage,
     dead_lettered,
+    give_back,
     topic_matches,
 )
 
@@ -157,27 +159,6 @@ class MemoryBroker:
             self.publish(moved)
 
 
-@dataclass(slots=True)
-class _HandedOut:
-    queue: MemoryQueue
-    message: QueuedMessage
-    consumer: "_Consumer | None"
-
-
-@dataclass(slots=True, eq=False)
-class _Consumer:
-    tag: str
-    queue: MemoryQueue
-    callback: Callable[..., object]
-    auto_ack: bool
-    prefetch: int
-    in_hand: int = 0
-
-    @property
-    def has_room(self) -> bool:
-        return self.prefetch == 0 or self.in_hand < self.prefetch
-
-
 class MemoryConnection:
     """What a `pika.BlockingConnection` is to its user."""
 
@@ -257,16 +238,16 @@ class MemoryChannel:
         self._prefetch = 0
         self._confirms = False
         self._tags = 0
-        self._handed_out: dict[int, _HandedOut] = {}
-        self._consumers: dict[str, _Consumer] = {}
+        self._handed_out: dict[int, HandedOut] = {}
+        self._consumers: dict[str, QueueConsumer] = {}
         self._on_cancel: list[Callable[[Any], object]] = []
 
     def exchange_declare(
         self,
         exchange: str,
         exchange_type: str = "topic",
-        passive: bool = False,  # noqa: FBT001, FBT002 - pika's
-        durable: bool = False,  # noqa: ARG002, FBT001, FBT002
+        *,
+        passive: bool = False,
         **_: object,
     ) -> None:
         self._check_open()
@@ -282,8 +263,8 @@ class MemoryChannel:
     def queue_declare(
         self,
         queue: str,
-        passive: bool = False,  # noqa: FBT001, FBT002 - pika's
-        durable: bool = False,  # noqa: ARG002, FBT001, FBT002
+        *,
+        passive: bool = False,
         arguments: Mapping[str, Any] | None = None,
         **_: object,
     ) -> pika.frame.Method:
@@ -332,13 +313,14 @@ class MemoryChannel:
     def add_on_cancel_callback(self, callback: Callable[[Any], object]) -> None:
         self._on_cancel.append(callback)
 
-    def basic_publish(
+    def _publish(
         self,
         exchange: str,
         routing_key: str,
         body: bytes,
         properties: pika.BasicProperties | None = None,
-        mandatory: bool = False,  # noqa: FBT001, FBT002 - pika's
+        *,
+        mandatory: bool = False,
     ) -> None:
         """Publish; with confirms on, raise what pika raises for a return and for a refusal."""
         self._check_open()
@@ -352,6 +334,9 @@ class MemoryChannel:
             method = Basic.Return(NO_ROUTE, "NO_ROUTE", exchange, routing_key)
             raise pika.exceptions.UnroutableError([ReturnedMessage(method, properties, body)])
 
+    # Four of its arguments come by position, as pika takes them.
+    basic_publish = _publish
+
     def basic_consume(
         self,
         queue: str,
@@ -363,7 +348,7 @@ class MemoryChannel:
         if queue not in self._broker.queues:
             self._fail(NOT_FOUND, f"no queue '{queue}'")
         tag = f"ctag{self.channel_number}.{len(self._consumers) + 1}"
-        self._consumers[tag] = _Consumer(
+        self._consumers[tag] = QueueConsumer(
             tag, self._broker.queues[queue], on_message_callback, auto_ack, self._prefetch
         )
         return tag
@@ -405,7 +390,7 @@ class MemoryChannel:
     ) -> None:
         settled = self._settled(delivery_tag, multiple=multiple)
         if requeue:
-            _give_back(settled)
+            give_back(settled)
         else:
             for one in settled:
                 one.queue.reject(one.message)
@@ -423,7 +408,7 @@ class MemoryChannel:
             handed_out = [self._handed_out[tag] for tag in sorted(self._handed_out)]
             self._handed_out.clear()
             self._consumers.clear()
-            _give_back(handed_out)
+            give_back(handed_out)
 
     def lose_queue(self, name: str) -> None:
         lost = [tag for tag, consumer in self._consumers.items() if consumer.queue.name == name]
@@ -456,7 +441,7 @@ class MemoryChannel:
         self,
         queue: MemoryQueue,
         message: QueuedMessage,
-        consumer: _Consumer | None,
+        consumer: QueueConsumer | None,
         *,
         auto_ack: bool,
     ) -> int:
@@ -464,12 +449,12 @@ class MemoryChannel:
         if auto_ack:
             queue.ack()
         else:
-            self._handed_out[self._tags] = _HandedOut(queue, message, consumer)
+            self._handed_out[self._tags] = HandedOut(queue, message, consumer)
             if consumer is not None:
                 consumer.in_hand += 1
         return self._tags
 
-    def _settled(self, tag: int, *, multiple: bool) -> list[_HandedOut]:
+    def _settled(self, tag: int, *, multiple: bool) -> list[HandedOut]:
         self._check_open()
         tags = [one for one in sorted(self._handed_out) if one <= tag] if multiple else [tag]
         if not multiple and tag not in self._handed_out:
@@ -490,11 +475,3 @@ class MemoryChannel:
     def _fail(self, code: int, text: str) -> None:
         self.drop()
         raise pika.exceptions.ChannelClosedByBroker(code, text)
-
-
-def _give_back(handed_out: Iterable[_HandedOut]) -> None:
-    by_queue: dict[str, list[_HandedOut]] = {}
-    for one in handed_out:
-        by_queue.setdefault(one.queue.name, []).append(one)
-    for group in by_queue.values():
-        group[0].queue.give_back([one.message for one in group])

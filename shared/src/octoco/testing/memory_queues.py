@@ -5,7 +5,7 @@ Every queue behaves as a quorum queue does. Time passes only as the clock does.
 
 import copy
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -116,6 +116,40 @@ class MemoryQueue:
             if expires_at is None or expires_at > now:
                 return
             self._dead_letter(self.ready.popleft(), self, "expired")
+
+
+@dataclass(slots=True, eq=False)
+class QueueConsumer:
+    """Who takes from a queue, and how many of its messages are not acked."""
+
+    tag: str
+    queue: MemoryQueue
+    callback: Callable[..., object]
+    auto_ack: bool
+    prefetch: int
+    in_hand: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.prefetch == 0 or self.in_hand < self.prefetch
+
+
+@dataclass(slots=True)
+class HandedOut:
+    """A message that somebody has and has not acked."""
+
+    queue: MemoryQueue
+    message: QueuedMessage
+    consumer: QueueConsumer | None
+
+
+def give_back(handed_out: Iterable[HandedOut]) -> None:
+    """Put what is not acked back into the queues that it came from, in the order given."""
+    by_queue: dict[str, list[HandedOut]] = {}
+    for one in handed_out:
+        by_queue.setdefault(one.queue.name, []).append(one)
+    for group in by_queue.values():
+        group[0].queue.give_back([one.message for one in group])
 
 
 def dead_lettered(message: QueuedMessage, queue: MemoryQueue, reason: str) -> QueuedMessage | None:

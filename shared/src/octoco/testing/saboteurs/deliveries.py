@@ -100,13 +100,13 @@ class _UnreliableChannel:
     def basic_consume(
         self, queue: str, on_message_callback: Callable[..., object], **options: Any
     ) -> Any:
-        def on_message(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        def _on_message(channel: Any, method: Any, properties: Any, body: bytes) -> None:
             settings = self._settings
             if not method.redelivered and settings.chances.happens(settings.one_in_twice):
                 channel.basic_publish("", queue, body, properties)
             self._arrive(on_message_callback, (channel, method, properties, body))
 
-        return self._channel.basic_consume(queue, on_message, **options)
+        return self._channel.basic_consume(queue, _on_message, **options)
 
 
 def _aggregate_of(arrived: _Arrived) -> str | None:
