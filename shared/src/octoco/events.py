@@ -18,7 +18,8 @@ class Event:
         occurred_at: When it became true, timezone-aware UTC.
         data: The body, checked against the type's JSON Schema.
         correlation_id: Shared by everything that one request set in motion.
-        causation_id: The message that caused this one, if one did.
+        causation_id: What it follows from: a message, a webhook's delivery, or the request that
+            moved another one's saga on; None if the request of `correlation_id` caused it.
         traceparent: W3C Trace Context header, if the sender had a trace.
     """
 

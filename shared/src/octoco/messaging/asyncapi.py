@@ -27,7 +27,10 @@ ENVELOPE: Final[Mapping[str, tuple[str, str]]] = {
     "subject": ("string", "What it is about: the ordering key's value."),
     "time": ("integer", "When it became true, in milliseconds since 1970, UTC."),
     "correlationid": ("string", "Shared by all that one request set in motion."),
-    "causationid": ("string", "The message that caused this one, if one did."),
+    "causationid": (
+        "string",
+        "What it follows from: a message, a webhook's delivery, or another request.",
+    ),
     "traceparent": ("string", "W3C Trace Context, if the sender had a trace."),
 }
 _OPTIONAL: Final = {"causationid", "traceparent"}
