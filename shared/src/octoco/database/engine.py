@@ -28,6 +28,15 @@ _SESSION_SETTINGS: Final = (
     "-c timezone=UTC"
 )
 
+# A server that is cut off without a word is given up within half a minute, whether an answer is
+# waited for or a question is on its way; by itself TCP would take a quarter of an hour or more.
+_KEEPALIVES: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
 
 class Database:
     """Connections to one service's schema, as the service's own role.
@@ -293,6 +302,7 @@ def _engine(
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,
+            **_KEEPALIVES,
             "options": f"{_SESSION_SETTINGS} {options}",
         },
     )

@@ -17,6 +17,7 @@ PREFETCH_MAX: Final = 65_535
 BATCH_SIZE_MAX: Final = 10_000
 # Parked events, intents and periodic jobs.
 CONNECTIONS_BESIDE: Final = 6
+_WHOLE: Final = "whole number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,19 @@ def read_event_settings(env: Env) -> EventSettings:
         ConfigurationError: one of them is out of bounds; the message names it and its bounds.
     """
     usual = EventSettings()
-    threads = _within(env.int, "EVENT_THREADS", usual.threads, 1, THREADS_MAX)
+    threads = _within(env.int, "EVENT_THREADS", usual.threads, 1, THREADS_MAX, kind=_WHOLE)
     # Fewer than the threads would leave some of them with nothing to do.
     prefetch = (
-        _within(env.int, "EVENT_PREFETCH", threads, threads, PREFETCH_MAX)
+        _within(env.int, "EVENT_PREFETCH", threads, threads, PREFETCH_MAX, kind=_WHOLE)
         if env.str("EVENT_PREFETCH", "")
         else None
     )
     return EventSettings(
         threads=threads,
         prefetch=prefetch,
-        batch_size=_within(env.int, "EVENT_BATCH_SIZE", usual.batch_size, 1, BATCH_SIZE_MAX),
+        batch_size=_within(
+            env.int, "EVENT_BATCH_SIZE", usual.batch_size, 1, BATCH_SIZE_MAX, kind=_WHOLE
+        ),
         batch_turn_seconds=_within(
             env.float, "EVENT_BATCH_TURN_SECONDS", usual.batch_turn_seconds, 0.01, 60.0
         ),
@@ -87,13 +90,14 @@ def read_event_settings(env: Env) -> EventSettings:
     )
 
 
-def _within(read: Callable[[str, N], N], name: str, usual: N, least: N, most: N) -> N:
+def _within(
+    read: Callable[[str, N], N], name: str, usual: N, least: N, most: N, *, kind: str = "number"
+) -> N:
     try:
         value = read(name, usual)
     except EnvError:
         value = None
     # Also false for what is not a number.
     if value is None or not least <= value <= most:
-        kind = "whole number" if isinstance(usual, int) else "number"
         raise ConfigurationError(f"{name} must be a {kind} from {least:.10g} to {most:.10g}")
     return value
