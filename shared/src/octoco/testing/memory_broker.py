@@ -395,6 +395,13 @@ class MemoryChannel:
             for one in settled:
                 one.queue.reject(one.message)
 
+    def basic_reject(
+        self,
+        delivery_tag: int = 0,
+        requeue: bool = True,  # noqa: FBT001, FBT002 - pika's
+    ) -> None:
+        self.basic_nack(delivery_tag, requeue=requeue)
+
     def close(self) -> None:
         self._check_open()
         self.drop()

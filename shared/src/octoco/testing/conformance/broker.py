@@ -10,7 +10,8 @@ import pytest
 from octoco.messaging.connecting import Connect
 from octoco.testing.waiting import eventually
 
-_QUORUM: Mapping[str, Any] = {"x-queue-type": "quorum"}
+# With a limit said: without one, versions differ in how often they deliver and in what order.
+_QUORUM: Mapping[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 100}
 TIER_SECONDS = 0.3
 
 
@@ -152,7 +153,8 @@ class BrokerConformance:
         _publish(channel, queue, 1)
         for _ in range(3):
             method = eventually(lambda: channel.basic_get(queue)[0], what="a delivery")
-            channel.basic_nack(method.delivery_tag, requeue=True)
+            # From RabbitMQ 4.3 on a `nack` is no failure and does not count.
+            channel.basic_reject(method.delivery_tag, requeue=True)
         eventually(lambda: _depth(channel, dead) == 1, what="a dead message")
         assert _depth(channel, queue) == 0
 
@@ -161,7 +163,7 @@ class BrokerConformance:
         queue = ground.name("rejecting")
         channel.queue_declare(queue, durable=True, arguments=_dead_lettering_to(dead))
         _publish(channel, queue, 1)
-        channel.basic_nack(channel.basic_get(queue)[0].delivery_tag, requeue=False)
+        channel.basic_reject(channel.basic_get(queue)[0].delivery_tag, requeue=False)
         eventually(lambda: _depth(channel, dead) == 1, what="a dead message")
 
     def test_a_queue_that_is_declared_otherwise_is_refused_and_the_channel_closed(
