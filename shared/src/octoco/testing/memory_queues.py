@@ -1,6 +1,6 @@
 """The queues and exchanges of RabbitMQ in memory, without connections.
 
-Every queue behaves as a quorum queue that says a delivery limit. Time passes only as the clock does.
+Every queue behaves as a quorum queue that says a delivery limit. Time passes as the clock does.
 """
 
 import copy
