@@ -343,6 +343,7 @@ def ground(admin_url: str, *, seed: str) -> Iterator[Ground]:
         stack.callback(end_processes_of, layout)
         postgres = stack.enter_context(own_postgres(admin_url))
         rabbitmq = OwnRabbitMQ(layout)
+        stack.callback(rabbitmq.close)
         rabbitmq.spawn()
         postgres.start(max_connections="200", shared_buffers="128MB", log_line_prefix="%m [%p] ")
         rabbitmq.wait_until_ready()
