@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pika
 import pika.exceptions
@@ -78,6 +79,29 @@ def test_looking_again_and_again_finds_the_same_in_the_same_order(things: DeadTh
         with things.letters() as letters, letters.look() as messages:
             assert [message.id for message in messages] == ids
     assert things.dead() == ids
+
+
+def test_many_windows_give_back_in_the_order_in_which_they_took(
+    things: DeadThings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "FIRST_WINDOW", 3)
+    monkeypatch.setattr(scan, "WINDOW_MAX", 3)
+    ids = [f"msg_{number:03}" for number in range(100)]
+    for message_id in ids:
+        things.add(message_id)
+    for _ in range(3):
+        with things.letters() as letters, letters.look() as messages:
+            assert [message.id for message in messages] == ids
+
+
+def test_a_look_ends_when_all_is_back(things: DeadThings) -> None:
+    for number in range(500):
+        things.add(f"msg_{number}")
+    with things.letters() as letters:
+        for _ in range(10):
+            with letters.look() as messages:
+                next(messages)
+            assert letters.depth() == 500
 
 
 def test_who_looks_at_a_few_leaves_all_where_they_were(things: DeadThings) -> None:
@@ -316,6 +340,36 @@ def test_numbers_that_the_client_can_read_and_not_write_become_text() -> None:
         "n": "1.5",
         "deep": [{"m": "2.5"}],
     }
+
+
+def test_what_a_schema_marks_is_masked_wherever_it_stands_and_however_broken_the_body_is(
+    tmp_path: Path,
+) -> None:
+    marked = {"type": "string", "x-octoco-secret": True}
+    schema = {
+        "properties": {
+            "plain": {"type": "string"},
+            "one_time": marked,
+            "codes": {"items": marked},
+            "all": {"items": {"properties": {"inner": marked}}},
+        }
+    }
+    (tmp_path / "probe.marked.v1.json").write_text(json.dumps(schema))
+    masking = Masking(Contracts(tmp_path))
+    body = (
+        b'{"plain": "a", "one_time": "s1", "codes": ["s0"], "all": [{"inner": "s2"}], "token": 3}'
+    )
+    masked = {"plain": "a", "one_time": "***", "all": [{"inner": "***"}], "token": "***"}
+    assert masking.body("probe.marked.v1", body) == {**masked, "codes": ["***"]}
+    # Whoever says that it is something else, or says nothing, shows no more.
+    assert masking.body("probe.unknown.v1", body) == {**masked, "codes": "***"}
+    assert masking.body(None, body) == {**masked, "codes": "***"}
+    cut = masking.body(
+        "probe.marked.v1", b'{"one_time": "s1", "all": [{"inner": "s2"}], "password": "s4'
+    )
+    assert cut == '{"one_time": "***", "all": [{"inner": "***"}], "password": "***"'
+    nested = masking.body(None, b'{"n": 1, "secrets": [{"a": "s5"}, ')
+    assert nested == '{"n": 1, "secrets": "***"'
 
 
 def test_what_is_discarded_is_kept_for_good_without_its_secrets(

@@ -14,8 +14,10 @@ from octoco.telemetry.logs import is_secret_name
 # What is nested deeper is no event of anybody's, and is taken for mere text.
 DEPTH_MAX: Final = 100
 # A field of what is no JSON as a whole, as a body that was cut off may not be: its name, and its
-# value up to whatever ends it.
-_FIELD: Final = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:\s*)("(?:[^"\\]|\\.)*"?|[^,}\]\s]+)')
+# value up to whatever ends it, or the beginning of a list or an object.
+_FIELD: Final = re.compile(
+    r'"((?:[^"\\]|\\.)*)"(\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,\[\]{}"]+|(?=[\[{]))'
+)
 
 
 class Masking:
@@ -48,10 +50,10 @@ class Masking:
         try:
             data = json.loads(text, parse_constant=str)
             if event_type in self._contracts.event_types:
-                data = self._contracts.masked(str(event_type), data)
-            return self._by_name(data)
+                return self._by_name(self._contracts.masked(str(event_type), data), frozenset())
+            return self._by_name(data, self._names)
         except (ValueError, RecursionError):
-            return _FIELD.sub(self._field, text)
+            return self._broken(text)
 
     def headers(self, headers: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return a message's headers to be shown or kept, as JSON-ready values."""
@@ -60,21 +62,32 @@ class Masking:
             for name, value in (headers or {}).items()
         }
 
-    def _by_name(self, data: Any, *, depth: int = 0) -> Any:
+    def _by_name(self, data: Any, names: frozenset[str], *, depth: int = 0) -> Any:
         if depth > DEPTH_MAX:
             raise RecursionError
         if isinstance(data, dict):
             return {
-                name: MASKED if self._is_secret(name) else self._by_name(value, depth=depth + 1)
+                name: MASKED
+                if name in names or is_secret_name(name)
+                else self._by_name(value, names, depth=depth + 1)
                 for name, value in data.items()
             }
         if isinstance(data, list):
-            return [self._by_name(value, depth=depth + 1) for value in data]
+            return [self._by_name(value, names, depth=depth + 1) for value in data]
         return data
 
-    def _field(self, found: re.Match[str]) -> str:
-        name, between, _ = found.groups()
-        return f'"{name}"{between}"{MASKED}"' if self._is_secret(name) else found.group()
+    def _broken(self, text: str) -> str:
+        shown, place = [], 0
+        for found in _FIELD.finditer(text):
+            name, between, value = found.groups()
+            if not self._is_secret(name):
+                continue
+            shown += [text[place : found.start()], f'"{name}"{between}"{MASKED}"']
+            place = found.end()
+            if not value:
+                # Nobody knows where a list or an object ends that may be cut off.
+                return "".join(shown)
+        return "".join([*shown, text[place:]])
 
     def _is_secret(self, name: str) -> bool:
         return name in self._names or is_secret_name(name)
@@ -107,5 +120,9 @@ def json_ready(value: Any) -> Any:
 def _marked(schema: Mapping[str, Any]) -> set[str]:
     names: set[str] = set()
     for name, rule in schema.get("properties", {}).items():
-        names |= {name} if rule.get(SECRET) else _marked(rule)
+        names |= {name} if _is_marked(rule) else _marked(rule)
     return names | _marked(schema["items"]) if "items" in schema else names
+
+
+def _is_marked(rule: Mapping[str, Any]) -> bool:
+    return bool(rule.get(SECRET)) or ("items" in rule and _is_marked(rule["items"]))
