@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from octoco.commands.printing import age, as_json, plain, table
+from octoco.commands.printing import age, as_json, explained, plain, table
 from octoco.commands.servers import service_database
 from octoco.errors import Refusal
 from octoco.intents.overview import IntentOverview, IntentState, Push, ShownIntent
@@ -33,80 +33,8 @@ def intent_commands(service: str) -> click.Group:
     def group() -> None:
         pass
 
-    @group.command(name="list", help="List intents that are not finished, next due first.")
-    @click.option("--kind", help="Of this kind only.")
-    @click.option("--due", is_flag=True, help="Only what is due already.")
-    @click.option(
-        "--stuck",
-        is_flag=True,
-        help="Only what nobody has in hand and is 5 minutes late or was tried 5 times.",
-    )
-    @click.option(
-        "--limit",
-        type=click.IntRange(1, 100_000),
-        default=50,
-        show_default=True,
-        help="At most so many.",
-    )
-    @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
-    def list_command(
-        kind: str | None, limit: int, *, due: bool, stuck: bool, json_wanted: bool
-    ) -> None:
-        with service_database(application_name=f"{service}-tool", failing=_FAILING) as database:
-            found = IntentOverview(database).unfinished(
-                kind=kind, due=due, stuck=stuck, limit=limit
-            )
-        if json_wanted:
-            click.echo(as_json([_facts(intent) for intent in found]))
-            return
-        click.echo(table(_HEADERS, [_row(intent) for intent in found], right={"TRIES"}))
-        click.echo(f"{len(found)} shown" + (", there may be more" * (len(found) == limit)))
-
-    @group.command(name="show", help="Show one intent, finished or not. Secrets are masked.")
-    @click.argument("kind")
-    @click.argument("subject")
-    @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
-    def show_command(kind: str, subject: str, *, json_wanted: bool) -> None:
-        with service_database(application_name=f"{service}-tool", failing=_FAILING) as database:
-            try:
-                intent, pushes = IntentOverview(database).find(kind=kind, subject_id=subject)
-            except Refusal as error:
-                raise click.ClickException(error.message) from None
-        facts = {
-            **_facts(intent),
-            "data": masked(intent.data),
-            "pushes": [asdict(push) for push in pushes],
-        }
-        click.echo(as_json(facts) if json_wanted else _page(facts, pushes))
-
-    @group.command(
-        name="push",
-        help="Make an intent due now. Whoever has it in hand keeps it, and what is known about "
-        "its call stays. It is kept who pushed it, and why.",
-    )
-    @click.argument("kind")
-    @click.argument("subject")
-    @click.option("--reason", help="Why; kept with the push.")
-    @click.option("--by", help="Who says so.  [default: the account's name]")
-    @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
-    def push_command(
-        kind: str, subject: str, reason: str | None, by: str | None, *, json_wanted: bool
-    ) -> None:
-        with service_database(application_name=f"{service}-tool", failing=_FAILING) as database:
-            try:
-                before = IntentOverview(database).push(
-                    kind=kind,
-                    subject_id=subject,
-                    pushed_by=by or _account(),
-                    reason=reason,
-                )
-            except Refusal as error:
-                raise click.ClickException(error.message) from None
-        if json_wanted:
-            click.echo(as_json({"pushed": True, "before": _facts(before)}))
-            return
-        click.echo(f"{plain(kind)} {plain(subject)}: {_told(before)}")
-
+    for command in (_list_command(service), _show_command(service), _push_command(service)):
+        group.add_command(command)
     return group
 
 
@@ -127,6 +55,112 @@ def masked(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return masked(str(value)) if _LONG_NUMBER.search(str(value)) else value
     return value
+
+
+def _list_command(service: str) -> click.Command:
+    @click.command(
+        name="list",
+        help=explained(
+            "List intents that are not finished, next due first.\n\n"
+            "CALL says whether the last call was answered: after `unanswered` nobody knows what "
+            "it did.\n\nExit status: 2 if the database is away.",
+            f"{service} intents list --stuck",
+        ),
+    )
+    @click.option("--kind", help="Of this kind only.")
+    @click.option("--due", is_flag=True, help="Only what is due already.")
+    @click.option(
+        "--stuck",
+        is_flag=True,
+        help="Only what nobody has in hand and is 5 minutes late or was tried 5 times.",
+    )
+    @click.option(
+        "--limit",
+        type=click.IntRange(1, 100_000),
+        default=50,
+        show_default=True,
+        help="At most so many.",
+    )
+    @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+    def list_command(
+        *, kind: str | None, limit: int, due: bool, stuck: bool, json_wanted: bool
+    ) -> None:
+        with service_database(application_name=f"{service}-tool", failing=_FAILING) as database:
+            found = IntentOverview(database).unfinished(
+                kind=kind, due=due, stuck=stuck, limit=limit
+            )
+        if json_wanted:
+            click.echo(as_json([_facts(intent) for intent in found]))
+            return
+        click.echo(table(_HEADERS, [_row(intent) for intent in found], right={"TRIES"}))
+        click.echo(f"{len(found)} shown" + (", there may be more" * (len(found) == limit)))
+
+    return list_command
+
+
+def _show_command(service: str) -> click.Command:
+    @click.command(
+        name="show",
+        help=explained(
+            "Show one intent, finished or not, and who has pushed it. Secrets are masked.\n\n"
+            "Exit status: 1 if there is none, 2 if the database is away.",
+            f"{service} intents show poll_payout txn_01KAPQ6V3T8C4N2B7W9K3M5R1S",
+        ),
+    )
+    @click.argument("kind")
+    @click.argument("subject")
+    @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+    def show_command(kind: str, subject: str, *, json_wanted: bool) -> None:
+        with service_database(application_name=f"{service}-tool", failing=_FAILING) as database:
+            try:
+                intent, pushes = IntentOverview(database).find(kind=kind, subject_id=subject)
+            except Refusal as error:
+                raise click.ClickException(error.message) from None
+        facts = {
+            **_facts(intent),
+            "data": masked(intent.data),
+            "pushes": [asdict(push) for push in pushes],
+        }
+        click.echo(as_json(facts) if json_wanted else _page(facts, pushes))
+
+    return show_command
+
+
+def _push_command(service: str) -> click.Command:
+    @click.command(
+        name="push",
+        help=explained(
+            "Make an intent due now. Whoever has it in hand keeps it, and what is known about its "
+            "call stays. It is kept who pushed it, and why.\n\n"
+            "Exit status: 1 if there is none or it is finished, 2 if the database is away.",
+            f"{service} intents push poll_payout txn_01KAPQ6V3T8C4N2B7W9K3M5R1S "
+            "--reason 'the bank says it is paid'",
+        ),
+    )
+    @click.argument("kind")
+    @click.argument("subject")
+    @click.option("--reason", help="Why; kept with the push.")
+    @click.option("--by", help="Who says so.  [default: the account's name]")
+    @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+    def push_command(
+        kind: str, subject: str, *, reason: str | None, by: str | None, json_wanted: bool
+    ) -> None:
+        with service_database(application_name=f"{service}-tool", failing=_FAILING) as database:
+            try:
+                before = IntentOverview(database).push(
+                    kind=kind,
+                    subject_id=subject,
+                    pushed_by=by or _account(),
+                    reason=reason,
+                )
+            except Refusal as error:
+                raise click.ClickException(error.message) from None
+        if json_wanted:
+            click.echo(as_json({"pushed": True, "before": _facts(before)}))
+            return
+        click.echo(f"{plain(kind)} {plain(subject)}: {_told(before)}")
+
+    return push_command
 
 
 _HEADERS: Final = ("KIND", "SUBJECT", "STATE", "DUE", "TRIES", "CALL", "WHY")
