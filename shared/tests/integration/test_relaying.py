@@ -1,7 +1,9 @@
 """The relay on real PostgreSQL and RabbitMQ: one leads, the order holds, nothing is lost."""
 
 import contextlib
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +16,7 @@ import pytest
 from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.events import Event
 from octoco.messaging.ports import BrokerUnavailable, Fate, Publisher, always
-from octoco.messaging.publisher import ConfirmedPublisher
+from octoco.messaging.publisher import ANSWER_SECONDS, ConfirmedPublisher
 from octoco.messaging.topology import Topology
 from octoco.messaging.wire import from_properties
 from octoco.outbox import held_back
@@ -189,6 +191,16 @@ def test_a_leader_that_is_cut_off_and_told_nothing_is_followed_within_its_lease(
     assert queue.numbers_of("one") == list(range(10))
 
 
+def test_a_database_that_takes_connections_and_answers_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://probe@127.0.0.1:{silent.getsockname()[1]}/probe"
+        store = PostgresOutboxStore(url=url, service="probe", lease_seconds=1)
+        began = time.monotonic()
+        with pytest.raises(OutboxUnavailable):
+            store.lead()
+        assert time.monotonic() - began < 5
+
+
 class Late:
     """A publisher that publishes only when it is let, whatever has happened meanwhile."""
 
@@ -293,8 +305,10 @@ def test_a_broker_that_is_cut_off_silently_is_noticed_by_its_heartbeat(
             url=wire.url_through(amqp_url) + "?heartbeat=1",
             exchange=queue.topology.exchange_name,
         )
+        began = time.monotonic()
         with pytest.raises(BrokerUnavailable):
             publisher.publish([event(1)])
+        assert time.monotonic() - began < ANSWER_SECONDS / 2
         passes.set()
         assert publisher.publish([event(2)]) == [Fate.CONFIRMED]
         publisher.close()
@@ -323,6 +337,7 @@ def test_what_is_given_up_is_given_up_at_once_and_the_next_connection_works(
 
         with pytest.raises(BrokerUnavailable):
             publisher.publish([event(1)], may_wait=once)
+        assert publisher._link is None, "nothing more of it is sent when nobody waits for it"
         gate.set()
         assert publisher.publish([event(2)]) == [Fate.CONFIRMED]
         publisher.close()

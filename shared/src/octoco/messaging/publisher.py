@@ -26,7 +26,7 @@ CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 30.0
 ASK_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 2.0
-# A cut wire is noticed within twice this time, instead of the minutes that brokers propose.
+# A cut wire is noticed within three times this, by one end or the other; brokers propose 60.
 HEARTBEAT_SECONDS: Final = 10
 # A block that is never lifted may be a connection that is no more: it is made anew, and what was
 # on it is sent again.
