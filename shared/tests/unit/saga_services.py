@@ -11,7 +11,7 @@ from octoco.errors import TooEarly, Unavailable
 from octoco.events import Event
 from octoco.intents import Done, Intent
 from octoco.messaging.contracts import Contracts
-from octoco.messaging.handling import Handler
+from octoco.messaging.handling import BatchHandler, Handler
 from octoco.testing import FakeUnit
 from octoco.testing.memory_units import MemoryTable
 from octoco.testing.saboteurs import Chances
@@ -122,6 +122,24 @@ BANK_HANDLERS: Final[dict[str, Handler[Unit]]] = {
     CustomerJoined.TYPE: _remember,
     PaymentAsked.TYPE: _take_payment,
     OrderClosed.TYPE: _effect_of,
+}
+
+
+def _effects_of(unit: Unit, events: Sequence[Event]) -> None:
+    for event in events:
+        _effect_of(unit, event)
+
+
+def _close_orders(unit: Unit, events: Sequence[Event]) -> None:
+    for event in events:
+        _close_order(unit, event)
+
+
+# For some types, so that events are handled one by one and together.
+BATCH_HANDLERS: Final[dict[str, BatchHandler[Unit]]] = {
+    PaymentMade.TYPE: _close_orders,
+    PaymentSettled.TYPE: _effects_of,
+    OrderClosed.TYPE: _effects_of,
 }
 
 

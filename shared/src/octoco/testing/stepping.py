@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final, Generic, TypeVar
 from unittest.mock import patch
 
@@ -68,7 +69,9 @@ class NeverWaits(threading.Event):
 
 
 class SteppedConsumer(Generic[U]):
-    """Consumes one delivery at a step, with the handling, the queues and the headers of a worker's.
+    """Consumes at each step what a worker's thread takes in hand, handled and settled as by it.
+
+    That is one delivery, or those that came in a row of a type that is handled in batches.
 
     Args:
         connect: To the broker.
@@ -98,10 +101,10 @@ class SteppedConsumer(Generic[U]):
         self._channel.basic_consume(topology.queue, self._on_delivery, auto_ack=False)
 
     def step(self) -> bool:
-        """Handle the next delivery, and carry out what is to become of it.
+        """Handle what is next, and carry out what is to become of it.
 
         Returns:
-            Whether there was one.
+            Whether there was anything.
 
         Raises:
             pika.exceptions.AMQPError: the connection is gone, and this with it.
@@ -109,8 +112,13 @@ class SteppedConsumer(Generic[U]):
         self._connection.process_data_events(time_limit=0)
         if not self._waiting:
             return False
-        delivery = self._waiting.pop(0)
-        self.settle(delivery, self._handling.judge(delivery, self._stop))
+        hand = self._take_hand()
+        if len(hand) == 1:
+            self.settle(hand[0], self._handling.judge(hand[0], self._stop))
+        else:
+            for judged in self._handling.judge_all(hand, self._stop, lambda: hand):
+                for delivery, verdict in judged:
+                    self.settle(delivery, verdict)
         return True
 
     def settle(self, delivery: Delivery, verdict: Verdict) -> None:
@@ -128,6 +136,19 @@ class SteppedConsumer(Generic[U]):
         """End the connection; what is not acked goes back."""
         if self._connection.is_open:
             self._connection.close()
+
+    def _take_hand(self) -> list[Delivery]:
+        first = self._waiting[0]
+        row = [first]
+        if first.event_type in self._handling.batch_types:
+            row = list(
+                takewhile(
+                    lambda one: one.event_type == first.event_type and one.is_first_try,
+                    self._waiting,
+                )
+            ) or [first]
+        del self._waiting[: len(row)]
+        return row
 
     def _on_delivery(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         delivery = Delivery(method.delivery_tag, properties, body, method.redelivered)
