@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pika
 import pytest
+from prometheus_client import REGISTRY
 
 from octoco.clock import SystemClock
 from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
@@ -15,6 +17,7 @@ from octoco.errors import Refusal, Unavailable
 from octoco.events import Event
 from octoco.messaging import consumer as consumer_module
 from octoco.messaging.contracts import Contracts
+from octoco.messaging.deliveries import Delivery
 from octoco.messaging.topology import Topology
 from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
@@ -63,6 +66,22 @@ def test_a_handler_that_outlasts_many_heartbeats_keeps_its_connection(
         assert it.connections == 1
     assert tries == ["msg_1"]
     assert broker.depth() == 0
+
+
+def test_what_cannot_be_read_is_counted_without_believing_its_name(
+    consuming: Callable[..., Consuming],
+) -> None:
+    def dead(event_type: str) -> float:
+        labels = {"event_type": event_type, "result": "dead"}
+        return REGISTRY.get_sample_value("octoco_events_handled_total", labels) or 0.0
+
+    it, before = consuming(), (dead(EVENT_TYPE), dead("unknown"))
+    for name in (EVENT_TYPE, "made.up.v1"):
+        headers = {"cloudEvents_type": name}
+        garbage = Delivery(1, pika.BasicProperties(headers=headers), b"\x00")
+        assert it.handling.judge(garbage, threading.Event()).result == "dead"
+    assert (dead(EVENT_TYPE), dead("unknown")) == (before[0] + 1, before[1] + 1)
+    assert dead("made.up.v1") == 0
 
 
 class AsDeclared(Topology):

@@ -243,7 +243,7 @@ class EventHandling(Generic[U]):
         with self._watch.over(f"delivery {delivery.key}"):
             read = self._read(delivery)
         if isinstance(read, Verdict):
-            return read
+            return self._counted(delivery, read)
         began = time.perf_counter()
         with step_of_handling(read) as step:
             verdict = self._try(read, delivery, stop)
@@ -262,7 +262,7 @@ class EventHandling(Generic[U]):
                 if stop.wait(RECONNECT_SECONDS) or not self.wait_for_database(stop):
                     return STOPPING
         if not began:
-            return self._set_aside(delivery)
+            return self._counted(delivery, self._set_aside(delivery))
         try:
             return self._judge(delivery, stop)
         finally:
@@ -272,13 +272,21 @@ class EventHandling(Generic[U]):
                 self._log.warning("suspect_not_struck_off", key=delivery.key, code=error.code)
 
     def _set_aside(self, delivery: Delivery) -> Verdict:
-        event_type = delivery.event_type
-        label = event_type if event_type in self._subscriptions else "unknown"
-        EVENTS_SET_ASIDE.labels(event_type=label).inc()
+        event_type = self._type_of(delivery)
+        EVENTS_SET_ASIDE.labels(event_type=event_type).inc()
         self._log.error("event_set_aside", message_id=delivery.key, event_type=event_type)
         return self._next_tier(
             delivery, f"{PROCESS_DIED}: the process ended while it handled this, by itself"
         )
+
+    def _counted(self, delivery: Delivery, verdict: Verdict) -> Verdict:
+        count_handled(self._type_of(delivery), verdict.result)
+        return verdict
+
+    def _type_of(self, delivery: Delivery) -> str:
+        # Whatever anybody sends must not become a metric's label.
+        event_type = delivery.event_type
+        return event_type if event_type and event_type in self._subscriptions else "unknown"
 
     def _read(self, delivery: Delivery) -> Event | Verdict:
         try:
@@ -305,8 +313,8 @@ class EventHandling(Generic[U]):
                 steps[one.id], is_first=one.id in fresh and events[one.id] is one, began=began
             )
             if isinstance(one, Event)
-            else one
-            for one in read
+            else self._counted(delivery, one)
+            for delivery, one in zip(deliveries, read, strict=True)
         ]
 
     def _handle_batch(self, unit: U, event_type: str, events: Mapping[str, Event]) -> set[str]:
