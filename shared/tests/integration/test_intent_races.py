@@ -221,7 +221,7 @@ def test_a_call_that_hangs_is_overtaken_and_records_nothing(
     hanging, follower = Blocking(), Blocking()
     follower.let_go.set()
     add(units, "slow", "one")
-    running.start({"slow": hanging}, call_seconds_max=LEASE / 2)
+    running.start({"slow": hanging}, call_seconds_max=LEASE / 2, threads_per_kind=1)
     try:
         eventually(lambda: hanging.begun, what="the call")
         running.start({"slow": follower})
