@@ -21,19 +21,19 @@ U = TypeVar("U", bound=MessagingUnit)
 
 # How often a process dies where it might: once in so many times it comes by.
 ONE_IN: Mapping[str, int] = {
-    "relay read, not published": 100,
+    "relay read, not published": 60,
     "relay published, not confirmed": 50,
-    "relay confirmed, not deleted": 100,
+    "relay confirmed, not deleted": 60,
     "after outbox.delete": 120,
-    "consumer before commit": 400,
-    "consumer committed, not acked": 200,
+    "consumer before commit": 200,
+    "consumer committed, not acked": 60,
     "executor before commit": 500,
     "executor committed": 500,
 }
 CALM = "calm"
 STALL = "stall"
 STALLED = "stalled"
-STALL_SECONDS_MAX = 20.0
+STALL_SECONDS_MAX = 45.0
 # Within this a broker of this machine has confirmed.
 CONFIRM_SECONDS = 0.004
 

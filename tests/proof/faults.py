@@ -114,11 +114,11 @@ class Faults:
         before = self._leaders(service)
         journal.mark(f"{STALL}-{service}")
         try:
-            asleep = eventually(lambda: self._asleep(service), within_seconds=8, what="a batch")
+            asleep = eventually(lambda: self._asleep(service), within_seconds=20, what="a batch")
             self._ground.relay_wires[service, asleep[0]].cut()
             eventually(
                 lambda: self._leaders(service) - before,
-                within_seconds=8,
+                within_seconds=20,
                 what=f"another leader of {service}",
             )
             self._ground.journal.note("two leaders", service=service)
