@@ -1,8 +1,5 @@
 """One PostgreSQL and one RabbitMQ for the whole run, on ports and data of their own."""
 
-import os
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,21 +10,17 @@ import pika
 import pika.exceptions
 from tests.bench.ledger.server import Server as PostgresServer
 from tests.bench.ledger.server import running_server as running_postgresql
+from tests.proof.broker import OwnRabbitMQ
 
 from octoco.database.provision import provision_schema
-from octoco_runner import rabbitmq
-from octoco_runner.credentials import Credentials
-from octoco_runner.errors import NotReady, RunnerError
+from octoco_runner.errors import RunnerError
 from octoco_runner.layout import layout_for
 from octoco_runner.packages import RABBITMQ, require_packages
-from octoco_runner.ports import free_port
-from octoco_runner.processes import end_processes_of, mark_of
+from octoco_runner.processes import end_processes_of
 from octoco_runner.screen import Screen
-from octoco_runner.server_users import find_user, rabbitmq_user
+from octoco_runner.server_users import rabbitmq_user
 
 PASSWORD: Final = "bench-only"
-START_SECONDS: Final = 90.0
-STOP_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,56 +96,21 @@ def _running_rabbitmq(state: Path) -> Iterator[str]:
     user = rabbitmq_user()
     layout = layout_for(state, user)
     # What an interrupted run has left is of no use to anybody.
+    end_processes_of(layout)
     layout.remove()
     layout = layout_for(state, user)
     layout.make_folders()
-    password = Credentials(layout.secrets).password("rabbitmq")
-    port = free_port("rabbitmq")
-    program = rabbitmq.prepare_rabbitmq(
-        layout,
-        port=port,
-        epmd_port=free_port("rabbitmq-epmd"),
-        distribution_port=free_port("rabbitmq-distribution"),
-        password=password,
-        user=user,
-    )
-    owner = find_user(program.user) if program.user else None
-    log = layout.logs / "rabbitmq.log"
-    with (
-        log.open("ab") as output,
-        subprocess.Popen(
-            [*program.command],
-            cwd=program.directory,
-            env={"PATH": os.environ["PATH"], **program.environment, **mark_of(layout)},
-            stdout=output,
-            stderr=output,
-            # A Ctrl-C is for us, who stop the server when the block ends.
-            start_new_session=True,
-            user=owner.uid if owner else None,
-            group=owner.gid if owner else None,
-            extra_groups=[] if owner else None,
-        ) as process,
-    ):
+    node = OwnRabbitMQ(layout)
+    try:
+        node.spawn()
         try:
-            url = rabbitmq.amqp_url(port, password)
-            _wait_until_answering(url, process, log)
-            yield url
-        finally:
-            # With the port mapper that the node has started, which leaves its group.
-            end_processes_of(layout, grace_seconds=STOP_SECONDS)
-            process.wait()
-            layout.remove()
-
-
-def _wait_until_answering(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            rabbitmq.require_answering(url)
-            return
-        except NotReady as error:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.2)
-            if process.returncode is not None or time.monotonic() > deadline:
-                tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-                raise RunnerError(f"RabbitMQ did not start:\n{tail}") from error
+            node.wait_until_ready()
+        except AssertionError as error:
+            raise RunnerError(str(error)) from error
+        yield node.url
+    finally:
+        if node.is_running:
+            node.stop()
+        # The port mapper that the node has started.
+        end_processes_of(layout)
+        layout.remove()
