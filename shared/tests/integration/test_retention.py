@@ -9,10 +9,12 @@ import pytest
 
 from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
 from octoco.ids import first_id
+from octoco.messaging.contracts import Contracts
 from octoco.retention import Kept, Purge, RetentionSettings, kept_by_every_service
 from octoco.telemetry.metrics import ROWS_PURGED
 from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
+from octoco.worker import Worker, WorkerParts
 
 Units = PostgresUnitsOfWork[PostgresUnit]
 SETTINGS = RetentionSettings(inbox_days=90, idempotency_keys_days=30, intents_days=60)
@@ -137,6 +139,27 @@ def test_one_process_purges_at_a_time(database: Database, schema: ProvisionedSch
         assert Purge(database, KEPT).run() == 0
     assert Purge(database, KEPT).run() == 5
     other.dispose()
+
+
+def test_every_worker_purges_by_its_own_settings(
+    database: Database, units: Units, schema: ProvisionedSchema, contracts: Contracts
+) -> None:
+    recent, long_ago = made(ago(days=8)), made(ago(days=9))
+    handle(database, recent, at=ago(days=6))
+    handle(database, long_ago, at=ago(days=8))
+    parts: WorkerParts[PostgresUnit] = WorkerParts(
+        service="probe",
+        database_url=schema.service_url,
+        database=database,
+        units=units,
+        contracts=contracts,
+        amqp_url="amqp://127.0.0.1:1/",
+        subscriptions={},
+        retention=RetentionSettings(inbox_days=7),
+    )
+    (job,) = [job for job in Worker(parts)._own_jobs() if job.name == "purge"]
+    job.run()
+    assert stored(database, "SELECT event_id FROM inbox") == [recent]
 
 
 def rows_read(schema: ProvisionedSchema, kept: Sequence[Kept]) -> tuple[int, int]:
