@@ -11,7 +11,7 @@ import pika.exceptions
 
 from octoco.database import Database
 from octoco.errors import Unavailable
-from octoco.messaging.dead_letters import DeadLetters, Wanted
+from octoco.messaging.dead_letters import DeadLetters, ReplayRefused, Wanted
 from octoco.messaging.deliveries import ATTEMPT_HEADER
 from octoco.messaging.failures import own_headers
 from octoco.messaging.wire import PERSISTENT
@@ -74,7 +74,8 @@ class Operator:
         """
         for service, database in self._databases.items():
             replay = partial(replay_dead, service=service, database=database)
-            with suppress(Unavailable):
+            # While the queue is gone, or the database: the message stays dead until next time.
+            with suppress(Unavailable, ReplayRefused):
                 self.replayed += on_broker(self._ground, replay)
         self.pushed += len(self._ground.rows(_PUSH))
 
@@ -95,6 +96,7 @@ def replay_dead(connection: Any, *, service: str, database: Database) -> int:
     Raises:
         AssertionError: one died that was not meant to.
         Unavailable: the database is away, or somebody else looks.
+        ReplayRefused: the queue is gone.
     """
     topology = topology_of(service)
     letters = DeadLetters(connection=connection, topology=topology, database=database)
