@@ -172,7 +172,7 @@ class TopologyCheck:
         channel.confirm_delivery()
         reply_to = channel.queue_declare("", exclusive=True).method.queue
 
-        def on_answer(_channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
+        def _on_answer(_channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
             headers = properties.headers or {}
             number, queue = headers.get(PROBE_HEADER), headers.get(QUEUE_HEADER)
             if isinstance(number, int) and isinstance(queue, str) and 0 <= number <= len(keys):
@@ -184,7 +184,7 @@ class TopologyCheck:
                 channel.basic_publish(exchange, key, b"", properties, mandatory=True)
                 answers.taken.add(key)
 
-        channel.basic_consume(reply_to, on_answer, auto_ack=True)
+        channel.basic_consume(reply_to, _on_answer, auto_ack=True)
         for number, key in enumerate(keys):
             ask(self._topology.exchange_name, key, number)
         ask("", self._topology.queue, len(keys))
