@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import psycopg2
@@ -85,8 +86,14 @@ class Server:
 
 
 @contextmanager
-def running_server(state: Path) -> Iterator[Server]:
+def running_server(
+    state: Path, *, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
     """Make a PostgreSQL below `state`, run it for the block, and remove it with its data.
+
+    Args:
+        state: Folder of its own.
+        settings: Beside those that every benchmark has.
 
     Raises:
         RunnerError: there is no embedded PostgreSQL for this system, or it did not start.
@@ -101,7 +108,7 @@ def running_server(state: Path) -> Iterator[Server]:
     port = free_port(postgresql.NAME)
     program = postgresql.prepare_postgresql(layout, port=port, admin_password=password, user=user)
     command = [*program.command]
-    for name, value in SETTINGS.items():
+    for name, value in {**SETTINGS, **settings}.items():
         command += ["-c", f"{name}={value}"]
     owner = find_user(program.user) if program.user else None
     log = layout.logs / "postgresql.log"

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import pika
 import psycopg2
 
 from octoco.database.tables import messaging_tables_v1
@@ -22,11 +21,16 @@ from octoco.outbox.store import PostgresOutboxStore
 from octoco.testing import eventually
 
 from .announcer import SERVICE, TYPE, announce_steadily
-from .samples import Part, Samples, Target
+from .samples import Part, Samples, Target, percentile
 from .servers import Schema, Servers
 
 STARTS_WITHIN_SECONDS: Final = 30.0
 ENDS_WITHIN_SECONDS: Final = 30.0
+TARGETS: Final = (
+    Target("relay_events_per_s", 5000, at_least=True),
+    Target("commit_to_confirmed_p50_ms", 15, at_least=False),
+    Target("commit_to_confirmed_p99_ms", 100, at_least=False),
+)
 _BACKLOG: Final = """
     INSERT INTO outbox (message_id, event_type, aggregate_id, occurred_at, data,
                         correlation_id, causation_id, traceparent)
@@ -64,18 +68,14 @@ def relay_part(servers: Servers, plan: RelayPlan) -> Part:
     schema = servers.schema(SERVICE)
     _execute(schema.owner_url, messaging_tables_v1(SERVICE))
     topology = Topology(SERVICE)
-    with _channel(servers) as channel:
+    with servers.channel() as channel:
         topology.declare(channel, [TYPE])
     bench = _RelayBench(servers, schema, topology, plan)
     return Part(
         name="relay",
         slots={"relay": bench.backlog, "commit_to_confirmed": bench.stream},
-        report=_report,
-        targets=(
-            Target("relay_events_per_s", 5000, at_least=True),
-            Target("commit_to_confirmed_p50_ms", 15, at_least=False),
-            Target("commit_to_confirmed_p99_ms", 100, at_least=False),
-        ),
+        report=report,
+        targets=TARGETS,
     )
 
 
@@ -139,7 +139,7 @@ class _RelayBench:
 
     def _empty(self) -> None:
         _execute(self.schema.owner_url, "TRUNCATE outbox")
-        with _channel(self.servers) as channel:
+        with self.servers.channel() as channel:
             channel.queue_purge(self.topology.queue)
 
 
@@ -162,11 +162,6 @@ class _Timed:
 
     def close(self) -> None:
         self._publisher.close()
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Of values in ascending order."""
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def _execute(url: str, statement: str, values: Mapping[str, object] | None = None) -> None:
@@ -215,13 +210,8 @@ def _running(relay: Relay, schema: Schema) -> Iterator[None]:
             thread.join(ENDS_WITHIN_SECONDS)
 
 
-@contextmanager
-def _channel(servers: Servers) -> "Iterator[pika.adapters.blocking_connection.BlockingChannel]":
-    with closing(pika.BlockingConnection(pika.URLParameters(servers.amqp_url))) as connection:
-        yield connection.channel()
-
-
-def _report(samples: Samples) -> Mapping[str, object]:
+def report(samples: Samples) -> Mapping[str, object]:
+    """Return the agreed keys."""
     return {
         "relay_events_per_s": round(samples.median("relay_events_per_s"), 1),
         "commit_to_confirmed_ms": {

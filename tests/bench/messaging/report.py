@@ -49,11 +49,13 @@ def write_json(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def print_tables(console: Console, samples: Samples, parts: Sequence[Part]) -> None:
-    """Show each figure's median and spread, with what it is to reach."""
+    """Show each figure's median and spread, with what it is to reach; nothing if there is none."""
+    if not samples.figures:
+        return
     bounds = {target.figure: target for part in parts for target in part.targets}
     table = Table(title="Messages", title_justify="left")
     for column in ("", "median", "least", "most", "asked", ""):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for name in sorted(samples.figures, key=lambda one: one not in bounds):
         values = samples.figures[name]
         form = "{:,.1f}" if name.endswith("_ms") else "{:,.0f}"

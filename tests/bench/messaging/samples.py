@@ -52,3 +52,8 @@ class Part:
     slots: Mapping[str, Callable[[Samples], str]]
     report: Callable[[Samples], Mapping[str, object]]
     targets: Sequence[Target]
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Of values in ascending order."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

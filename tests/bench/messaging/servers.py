@@ -1,7 +1,7 @@
 """One PostgreSQL and one RabbitMQ for the whole run, on ports and data of their own."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,8 @@ from octoco_runner.screen import Screen
 from octoco_runner.server_users import rabbitmq_user
 
 PASSWORD: Final = "bench-only"
+# When something was committed is asked of the rows themselves.
+SETTINGS: Final = {"track_commit_timestamp": "on"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,12 @@ class Servers:
             self.postgresql.url(database, user=f"{name}_owner", password=PASSWORD),
         )
 
+    @contextmanager
+    def channel(self) -> "Iterator[pika.adapters.blocking_connection.BlockingChannel]":
+        """Open a connection and a channel for the block."""
+        with closing(pika.BlockingConnection(pika.URLParameters(self.amqp_url))) as connection:
+            yield connection.channel()
+
     def settings(self) -> dict[str, Any]:
         """What decides what the figures mean."""
         connection = pika.BlockingConnection(pika.URLParameters(self.amqp_url))
@@ -83,7 +91,7 @@ def running_servers(state: Path, screen: Screen) -> Iterator[Servers]:
     require_packages([RABBITMQ], say=screen.say)
     state.mkdir(parents=True, exist_ok=True)
     with (
-        running_postgresql(state / "postgresql") as postgresql,
+        running_postgresql(state / "postgresql", settings=SETTINGS) as postgresql,
         _running_rabbitmq(state / "rabbitmq") as amqp_url,
     ):
         yield Servers(postgresql, amqp_url)
