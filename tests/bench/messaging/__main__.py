@@ -92,11 +92,12 @@ def _webhook(stage: Stage) -> Part:
 
 # What is measured, by name: each makes ready what it needs, and says what a round of it is. Those
 # of one stage take turns, round by round; the whole system would disturb all others.
-STAGES: Final[Sequence[Mapping[str, Callable[[Stage], Part]]]] = (
+Makers = Mapping[str, Callable[[Stage], Part]]
+STAGES: Final[Sequence[Makers]] = (
     {"relay": _relay, "consume": _consume},
     {"webhook": _webhook},
 )
-PARTS: Final = tuple(name for stage in STAGES for name in stage)
+PARTS: Final = tuple(name for makers in STAGES for name in makers)
 
 
 @click.command(
@@ -180,9 +181,9 @@ def run(options: Options, console: Console) -> bool:
     if load > LOAD_MAX:
         screen.warn("This machine is busy: the figures will not mean much.")
     run = Run(options, screen)
-    for stage in STAGES:
-        if wanted := [name for name in stage if name in options.only]:
-            run.measure({name: stage[name] for name in wanted})
+    for makers in STAGES:
+        if wanted := {name: make for name, make in makers.items() if name in options.only}:
+            run.measure(wanted)
     report = as_json(run.samples, run.measured, details=_details(options, run))
     report["details"]["load_average"] = round(load, 2)
     report["details"]["total_seconds"] = round(time.monotonic() - began, 1)
@@ -214,7 +215,7 @@ class Run:
     def measured(self) -> Sequence[Part]:
         return [part for part in self._parts if part.name not in self.failed]
 
-    def measure(self, makers: Mapping[str, Callable[[Stage], Part]]) -> None:
+    def measure(self, makers: Makers) -> None:
         """Measure some parts in turns, on servers of their own."""
         folder = self._options.output / "messaging-run"
         self._screen.say("Starting PostgreSQL and RabbitMQ ...")
@@ -233,7 +234,7 @@ class Run:
 
     def _rounds(self, parts: Sequence[Part]) -> None:
         slots = [(part.name, *slot) for part in parts for slot in part.slots.items()]
-        rounds = self._options.rounds
+        rounds = min([self._options.rounds, *(part.rounds_max for part in parts)])
         with Progress(
             TextColumn("   {task.description}"),
             BarColumn(),

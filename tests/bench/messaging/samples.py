@@ -46,12 +46,14 @@ class Part:
         slots: Of one round, by name: each adds its figures and says in a few words what it saw.
         report: The agreed keys of the JSON report, from the samples of all rounds.
         targets: What its figures are to reach.
+        rounds_max: More rounds than this it is not measured in, nor are those beside it.
     """
 
     name: str
     slots: Mapping[str, Callable[[Samples], str]]
     report: Callable[[Samples], Mapping[str, object]]
     targets: Sequence[Target]
+    rounds_max: int = 100
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
