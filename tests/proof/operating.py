@@ -41,10 +41,12 @@ class Operator:
 
     Args:
         ground: Is looked after.
+        on_error: Told at once that a message died which was not meant to, or the like.
     """
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, *, on_error: Callable[[], None]) -> None:
         self._ground = ground
+        self._on_error = on_error
         self._databases = {
             service: Database(service_url(ground.place, service), application_name=service)
             for service in SERVICES
@@ -85,6 +87,7 @@ class Operator:
                 self.come_by()
         except BaseException as error:  # noqa: BLE001 - told by whoever waits for the end
             self.error = error
+            self._on_error()
 
 
 def replay_dead(connection: Any, *, service: str, database: Database) -> int:

@@ -67,7 +67,7 @@ def _prove(made: Ground, say: "_Said") -> None:
     persons = [Person(plan, ground=made, watch=watch, begin=pace.begin_saga) for plan in drawn]
     _introduce(made, drawn, persons)
     say(f"{len(persons)} persons are known; logs are in {made.logs}")
-    operator = Operator(made)
+    operator = Operator(made, on_error=watch.give_up)
     for part in (watch, listener, operator, pace):
         part.start()
     made.journal.unmark(CALM)
