@@ -174,7 +174,11 @@ class Verdict:
             if any(saga.trouble for saga in plan.sagas):
                 continue
             held = sum(one.amount for one in plan.withdrawals if self._waits_for_person(one))
-            gone = sum(one.amount for one in plan.withdrawals if one.how is not How.REFUSED_BY_BANK)
+            gone = sum(
+                one.amount
+                for one in plan.withdrawals
+                if one.how is not How.REFUSED_BY_BANK or self._waits_for_person(one)
+            )
             wanted = {
                 "available": sum(one.amount for one in plan.deposits) - gone,
                 "held": held,
