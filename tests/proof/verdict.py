@@ -279,6 +279,9 @@ def _is_meant(line: Mapping[str, Any], unbound: set[str]) -> bool:
             return event_type in unbound or (
                 "payments.*" in unbound and event_type.startswith("payments.")
             )
+        # What was taken away is missed: that is what the watch over queues is for.
+        case "topology_differs":
+            return bool(unbound)
         case "event_refused":
             return line.get("code") == "sabotaged"
         # Killed again while what an earlier kill had left was tried by itself: it only waits.
