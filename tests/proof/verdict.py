@@ -282,10 +282,10 @@ def _is_meant(line: Mapping[str, Any], unbound: set[str]) -> bool:
         # What was taken away is missed: that is what the watch over queues is for.
         case "topology_differs":
             return bool(unbound)
-        case "event_refused":
+        case "event_refused" | "parked_event_refused":
             return line.get("code") == "sabotaged"
         # Killed again while what an earlier kill had left was tried by itself: it only waits.
-        case "event_set_aside":
+        case "event_set_aside" | "parked_event_process_died":
             return True
         case "event_failed" | "parked_event_failed":
             return "Stumbled" in text or "Sabotaged" in text
