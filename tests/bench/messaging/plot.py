@@ -50,6 +50,7 @@ def write_plot(path: Path, report: Mapping[str, Any]) -> bool:
 def _bars(axes: Any, title: str, figures: Mapping[str, str], details: Mapping[str, Any]) -> None:
     bounds = {target["name"]: target["bound"] for target in details["targets"]}
     shown = {text: name for text, name in figures.items() if name in details["rounds"]}
+    axes.set_visible(bool(shown))
     for place, name in enumerate(shown.values()):
         values = details["rounds"][name]
         median = statistics.median(values)
@@ -73,6 +74,7 @@ def _bars(axes: Any, title: str, figures: Mapping[str, str], details: Mapping[st
 
 def _stages(axes: Any, title: str, rounds: Mapping[str, Sequence[float]]) -> None:
     stages = [stage for stage in STAGES if f"{stage}_p50_ms" in rounds]
+    axes.set_visible(bool(stages))
     for percent, shift, colour in (("p50", 0.2, _OURS), ("p99", -0.2, _SLOW)):
         values = [statistics.median(rounds[f"{stage}_{percent}_ms"]) for stage in stages]
         places = [place + shift for place in range(len(stages))]
@@ -102,7 +104,7 @@ def _caption(details: Mapping[str, Any]) -> str:
     return (
         f"Messages on PostgreSQL {settings['server_version']}, fsync {settings['fsync']}, and "
         f"RabbitMQ {settings['rabbitmq_version']}, {details['processors']} processors, load "
-        f"{details['load_average']} at the start; {details['rate']} messages and "
+        f"{details['load_average']} at the start;\n{details['rate']} messages and "
         f"{details['webhooks']} webhooks a second; medians of {details['rounds_asked']} rounds, "
         "lines from least to most"
     )
