@@ -63,7 +63,7 @@ def test_the_service_cannot_write_the_ledgers_tables(
         SELECT book('k:1', 'deposit', 'usr', 1, 'ZAR', 's', now(), NULL, 1, false, 0,
                     'provider_clearing', -1, NULL, NULL)
         """,
-        "SELECT book_batch('{}', now())",
+        "SELECT book_batch('{}', '{}', now())",
         "SELECT take_back('k:1', 'refund', NULL, 1, 'ZAR', 'p', now())",
         "SELECT end_hold('txn', 1, now(), NULL)",
         "SELECT announce('[]')",
