@@ -1,15 +1,25 @@
 """An event on the wire is what the CloudEvents library makes of it, and comes back the same."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pika
+import pika.frame
+import pytest
 from cloudevents.core.bindings.amqp import to_binary_event
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
 from octoco.events import Event
-from octoco.messaging.wire import from_properties, to_properties
+from octoco.messaging.wire import (
+    BODY_BYTES_MAX,
+    ID_BYTES_MAX,
+    MalformedMessage,
+    from_properties,
+    to_properties,
+)
 
 words = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=30)
 json_values = st.recursive(
@@ -79,3 +89,45 @@ def test_a_message_is_persistent_and_names_itself() -> None:
     assert properties.delivery_mode == 2
     assert (properties.message_id, properties.correlation_id) == ("msg_1", "cor_1")
     assert (properties.type, body) == ("probe.thing.happened.v1", b'{"n":1}')
+
+
+def longest(**changes: Any) -> Event:
+    longest_id = "q" * ID_BYTES_MAX
+    event = Event(
+        longest_id,
+        longest_id,
+        longest_id[1:],
+        longest_id,
+        datetime(2026, 1, 1, tzinfo=UTC),
+        {},
+        longest_id,
+        longest_id,
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    return replace(event, **changes)
+
+
+def test_the_longest_ids_fit_the_smallest_frame_that_a_broker_may_agree_to() -> None:
+    properties, body = to_properties(longest())
+    assert len(pika.frame.Header(1, len(body), properties).marshal()) < pika.spec.FRAME_MIN_SIZE
+    assert from_properties(properties, body) == longest()
+
+
+@pytest.mark.parametrize("name", ["id", "aggregate_id", "correlation_id", "causation_id"])
+def test_a_longer_id_is_neither_sent_nor_passed_on(name: str) -> None:
+    too_long = "\xe9" * (ID_BYTES_MAX // 2 + 1)
+    with pytest.raises(MalformedMessage, match=f"^{name} is longer than 255 bytes$"):
+        to_properties(longest(**{name: too_long}))
+    properties, body = to_properties(longest(**{name: "to be replaced"}))
+    sent = {
+        key: too_long if value == "to be replaced" else value
+        for key, value in (properties.headers or {}).items()
+    }
+    received = pika.BasicProperties(content_type="application/json", headers=sent)
+    with pytest.raises(MalformedMessage, match=f"^{name} is longer than 255 bytes$"):
+        from_properties(received, body)
+
+
+def test_a_body_over_which_a_broker_closes_the_channel_is_not_sent() -> None:
+    with pytest.raises(MalformedMessage, match="the body is longer than"):
+        to_properties(replace(longest(), data={"text": "q" * BODY_BYTES_MAX}))

@@ -5,7 +5,7 @@ from typing import Final
 
 from octoco.events import Event
 from octoco.messaging.ports import BrokerUnavailable, Fate, always
-from octoco.messaging.wire import to_properties
+from octoco.messaging.wire import MalformedMessage, to_properties
 from octoco.testing.memory_broker import MemoryBroker
 from octoco.testing.memory_queues import QueuedMessage
 
@@ -54,5 +54,7 @@ class MemoryPublisher:
             properties, body = to_properties(event)
             message = QueuedMessage(self._exchange, event.type, properties, body)
             return Fate.CONFIRMED if self._broker.publish(message) else Fate.RETURNED
+        except MalformedMessage:
+            return Fate.REFUSED
         except KeyError as error:
             raise BrokerUnavailable("The exchange is gone.") from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -114,6 +115,16 @@ class PublisherConformance:
         )
         assert fates == [Fate.REFUSED, Fate.HELD_BACK, Fate.CONFIRMED]
         assert numbers(ground.stored("queue"), "one") == []
+
+    def test_one_that_cannot_be_written_is_refused_and_breaks_nothing(
+        self, ground: PublisherGround
+    ) -> None:
+        ground.bind("queue", Happened.TYPE)
+        unwritable = replace(event_of(Happened("one", 1)), causation_id="q" * 140_000)
+        fates = ground.publisher.publish(
+            [unwritable, event_of(Happened("one", 2)), event_of(Happened("other", 1))]
+        )
+        assert fates == [Fate.REFUSED, Fate.HELD_BACK, Fate.CONFIRMED]
 
     def test_what_is_published_twice_is_stored_twice(self, ground: PublisherGround) -> None:
         ground.bind("queue", Happened.TYPE)
