@@ -11,7 +11,12 @@ from octoco.messaging.ports import BrokerUnavailable, Fate, always
 from octoco.outbox import relay as relay_module
 from octoco.outbox.ports import OutboxSize, OutboxUnavailable, StoredEvent
 from octoco.outbox.relay import BATCH, CHAIN, Relay
-from octoco.telemetry.metrics import OUTBOX_WAITING, RELAY_HELD_BACK, RELAY_LEADER
+from octoco.telemetry.metrics import (
+    OUTBOX_OLDEST_AGE,
+    OUTBOX_WAITING,
+    RELAY_HELD_BACK,
+    RELAY_LEADER,
+)
 from octoco.testing import eventually
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -189,3 +194,17 @@ def test_one_that_does_not_lead_publishes_nothing_and_claims_nothing() -> None:
     assert broker.batches == []
     assert RELAY_LEADER._value.get() == 0
     assert OUTBOX_WAITING._value.get() == 0
+
+
+def test_while_nobody_leads_what_waits_is_seen_all_the_same() -> None:
+    outbox, broker = Outbox("one"), Broker()
+    outbox.leads = False
+    stop = threading.Event()
+    thread = threading.Thread(target=Relay(outbox, broker).run, args=(stop,))
+    thread.start()
+    eventually(lambda: OUTBOX_WAITING._value.get() == 1, what="one that waits")
+    eventually(lambda: OUTBOX_OLDEST_AGE._value.get() == 1.0, what="its age")
+    assert RELAY_LEADER._value.get() == 0
+    stop.set()
+    thread.join(10)
+    assert broker.batches == []

@@ -19,7 +19,9 @@ _WRITERS: Final = """
     WHERE locktype = 'relation' AND relation = 'outbox'::regclass AND mode = 'RowExclusiveLock'
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-_FIRST: Final = "SELECT id FROM outbox WHERE id <= %(last)s ORDER BY id LIMIT 1"
+_FIRST: Final = """
+    SELECT id FROM outbox WHERE id BETWEEN %(place)s AND %(last)s ORDER BY id LIMIT 1
+"""
 
 
 class OldestPlace:
@@ -45,7 +47,7 @@ class OldestPlace:
         if self._writers is not None:
             if self._writers & self._who_inserts():
                 return
-            first = self._ask(_FIRST, {"last": self._last})
+            first = self._ask(_FIRST, {"place": self.place, "last": self._last})
             self.place = first[0][0] if first else self._last + 1
         # In this order: whoever draws a place after this one is told of, or is of no matter.
         self._last = self._ask(_LAST, None)[0][0]

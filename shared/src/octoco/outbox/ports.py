@@ -80,10 +80,10 @@ class OutboxStore(Protocol):
         ...
 
     def measure(self) -> OutboxSize:
-        """Say how much waits, and how long.
+        """Say how much waits, and how long; whoever has called `lead` may ask, also in vain.
 
         Raises:
-            OutboxUnavailable: the connection is lost, and the lead with it.
+            OutboxUnavailable: the connection is lost, and the lead with it if it was held.
         """
         ...
 

@@ -97,6 +97,8 @@ class Relay:
 
     def _lead(self) -> None:
         while not self._stop.is_set() and not self._store.lead():
+            # Where nobody leads, these figures are all that tells it.
+            self._measure_if_due()
             self._stop.wait(RETRY_SECONDS)
         while not self._stop.is_set():
             RELAY_LEADER.set(1)

@@ -86,7 +86,7 @@ class PostgresOutboxStore:
         self._lease_seconds = lease_seconds
         self._session: Session | None = None
         self._leads = False
-        self._oldest = OldestPlace(self._ask)
+        self._oldest = OldestPlace(self._ask_any)
         self._deleted = 0
 
     def lead(self) -> bool:
@@ -114,17 +114,18 @@ class PostgresOutboxStore:
         self._deleted += len(ids)
 
     def measure(self) -> OutboxSize:
-        if self._deleted >= DELETED_MAX:
+        # Who does not lead cannot know what the leader has deleted, and asks seldom.
+        if self._deleted >= DELETED_MAX or not self._leads:
             self._deleted = 0
             self._oldest.look()
-        ((waiting, age_seconds),) = self._ask(
+        ((waiting, age_seconds),) = self._ask_any(
             _MEASURE, {"first": self._oldest.place, "most": COUNTED_MAX}
         )
         return OutboxSize(waiting, float(age_seconds))
 
     def close(self) -> None:
         session, self._session, self._leads = self._session, None, False
-        self._oldest = OldestPlace(self._ask)
+        self._oldest = OldestPlace(self._ask_any)
         if session is not None:
             session.close()
 
@@ -138,8 +139,13 @@ class PostgresOutboxStore:
         )
 
     def _ask(self, statement: str, values: object) -> list[tuple[Any, ...]]:
-        if self._session is None or not self._leads:
+        if not self._leads:
             raise OutboxUnavailable("The outbox's lead is not held.")
+        return self._ask_any(statement, values)
+
+    def _ask_any(self, statement: str, values: object) -> list[tuple[Any, ...]]:
+        if self._session is None:
+            raise OutboxUnavailable("The outbox is not connected.")
         try:
             return self._session.ask(statement, values)
         except psycopg2.Error as error:

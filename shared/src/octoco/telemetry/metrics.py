@@ -20,7 +20,7 @@ UNIT_RETRIES = Counter(
 )
 OUTBOX_WAITING = Gauge(
     "octoco_outbox_waiting",
-    "Messages not yet confirmed, as the relay's leader sees them; 100,000 stands for any more.",
+    "Messages not yet confirmed, as each worker sees them; 100,000 stands for any more.",
     multiprocess_mode="mostrecent",
 )
 OUTBOX_OLDEST_AGE = Gauge(

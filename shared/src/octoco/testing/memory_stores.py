@@ -81,7 +81,7 @@ class MemoryOutboxStore:
             self._outbox.waiting.pop(place, None)
 
     def measure(self) -> OutboxSize:
-        self._check_lead()
+        self._check_connection()
         waiting = self._outbox.waiting
         if not waiting:
             return OutboxSize(0, 0.0)

@@ -187,6 +187,18 @@ class OutboxStoreConformance:
         assert size.waiting == 2
         assert size.oldest_age_seconds >= 0
 
+    def test_who_does_not_lead_is_told_how_much_waits_too(self, ground: OutboxGround) -> None:
+        leader, other = _leading(ground), ground.open_store()
+        assert not other.lead()
+        announce(ground.units, Happened("one", 1), Happened("two", 2))
+        (stored, _) = leader.read(held_back=(), limit=2)
+        assert other.measure().waiting == 2
+        leader.delete([stored.id])
+        for _ in range(3):
+            assert other.measure().waiting == 1
+        leader.close()
+        other.close()
+
 
 def _leading(ground: OutboxGround) -> OutboxStore:
     store = ground.open_store()
