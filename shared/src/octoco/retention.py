@@ -10,7 +10,7 @@ import structlog
 from environs import Env, EnvError
 
 from octoco.database.engine import Database
-from octoco.errors import ConfigurationError
+from octoco.errors import ConfigurationError, Unavailable
 from octoco.ids import first_id
 from octoco.telemetry.metrics import ROWS_PURGED
 
@@ -20,6 +20,8 @@ BATCH_ROWS: Final = 1000
 # Where a run has found nothing more, nobody looks again for this long.
 REST_SECONDS: Final = 3600.0
 DAYS_MAX: Final = 36_500
+# Whoever finds others at it for so long, run after run, no longer believes that they get on.
+NO_TURN_SECONDS_MAX: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ class Purge:
         kept: What is kept for how long.
         batch_rows: Most rows deleted in one unit of work.
         run_seconds_max: A run stops after this long; what is left is for the next one.
+        no_turn_seconds_max: For so long it is no failure that others have the turn.
     """
 
     def __init__(
@@ -161,11 +164,14 @@ class Purge:
         *,
         batch_rows: int = BATCH_ROWS,
         run_seconds_max: float = RUN_SECONDS_MAX,
+        no_turn_seconds_max: float = NO_TURN_SECONDS_MAX,
     ) -> None:
         self._database = database
         self._run_seconds_max = run_seconds_max
         self._kept = kept
         self._batch_rows = batch_rows
+        self._no_turn_seconds_max = no_turn_seconds_max
+        self._had_turn_at = time.monotonic()
         self._resting_until: dict[int, float] = {}
         self._reached: dict[int, Any] = {}
         self._log = structlog.get_logger("octoco.retention")
@@ -174,13 +180,18 @@ class Purge:
         """Delete what may go, for a few seconds at most; the next run goes on where this one stops.
 
         Returns:
-            How many rows were deleted.
+            How many rows were deleted; none while another process is at it.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is away, or others have had the turn for ten minutes.
         """
         with self._database.turn("purge", wait_seconds=0.05) as is_ours:
-            return self._run() if is_ours else 0
+            if is_ours:
+                self._had_turn_at = time.monotonic()
+                return self._run()
+        if time.monotonic() - self._had_turn_at > self._no_turn_seconds_max:
+            raise Unavailable("Others have had the turn at deleting for too long.")
+        return 0
 
     def _run(self) -> int:
         deadline = time.monotonic() + self._run_seconds_max

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
+from octoco.errors import Unavailable
 from octoco.ids import first_id
 from octoco.messaging.contracts import Contracts
 from octoco.retention import Kept, Purge, RetentionSettings, kept_by_every_service
@@ -138,6 +139,17 @@ def test_one_process_purges_at_a_time(database: Database, schema: ProvisionedSch
     with other.turn("purge", wait_seconds=1):
         assert Purge(database, KEPT).run() == 0
     assert Purge(database, KEPT).run() == 5
+    other.dispose()
+
+
+def test_who_gets_no_turn_for_long_does_not_say_that_all_is_done(
+    database: Database, schema: ProvisionedSchema
+) -> None:
+    other = Database(schema.service_url, application_name="probe", pool_size=2)
+    purge = Purge(database, KEPT, no_turn_seconds_max=0.0)
+    with other.turn("purge", wait_seconds=1), pytest.raises(Unavailable):
+        purge.run()
+    assert purge.run() == 0
     other.dispose()
 
 

@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 import sqlalchemy
 
-from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork
+from octoco.database import Database, PostgresUnit, PostgresUnitsOfWork, engine
 from octoco.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Unavailable
 from octoco.testing import eventually
 from octoco.testing.provisions import ProvisionedSchema
@@ -112,6 +112,86 @@ def test_who_has_lost_a_race_has_the_next_try_alone_among_those_who_want_the_sam
         second.result(10)
     assert order == ["first begins", "first ends", "second begins", "second ends"]
     assert queue() == []
+
+
+_GATES = """
+    SELECT backend_xmin::text AS xmin FROM pg_stat_activity
+    WHERE application_name = 'probe' AND state = 'idle in transaction'
+        AND query LIKE '%pg_advisory_xact_lock%'
+"""
+
+
+def test_a_process_that_sleeps_in_front_of_the_queue_loses_its_place_and_nothing_else(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "GATE_SECONDS_MAX", 0.2)
+    awake = threading.Event()
+
+    def lose_once(name: str) -> None:
+        tries: list[str] = []
+
+        def work(connection: sqlalchemy.Connection) -> None:
+            tries.append(name)
+            if len(tries) == 1:
+                connection.exec_driver_sql(_LOSE_THE_RACE)
+            connection.exec_driver_sql("INSERT INTO effects VALUES (%s, 1)", (name,))
+            if name == "sleeper":
+                assert awake.wait(10)
+
+        database.run(work, contended_on="crowd")
+
+    with ThreadPoolExecutor(1) as pool:
+        sleeper = pool.submit(lose_once, "sleeper")
+        try:
+            eventually(lambda: database.statement(_QUEUE, {}), what="the sleeper in front")
+            lose_once("other")
+            assert count(database, "effects") == 1
+        finally:
+            awake.set()
+        sleeper.result(10)
+    assert count(database, "effects") == 2
+
+
+def test_a_turn_that_is_held_for_too_long_goes_to_others_and_its_block_goes_on(
+    database: Database, schema: ProvisionedSchema
+) -> None:
+    other = Database(schema.service_url, application_name="probe", pool_size=1)
+    for _ in range(2):
+        # Once more over the same only place of its pool, which must not be lost.
+        with other.turn("it", wait_seconds=5, seconds_max=0.1) as was_theirs:
+            with database.turn("it", wait_seconds=5) as is_ours:
+                assert (was_theirs, is_ours) == (True, True)
+            other.run(lambda c: c.exec_driver_sql("INSERT INTO effects VALUES ('x', 1)"))
+    assert count(database, "effects") == 2
+    with database.turn("it", wait_seconds=1), other.turn("it", wait_seconds=0.01) as is_theirs:
+        assert not is_theirs
+    with other.turn("it", wait_seconds=1) as is_theirs:
+        assert is_theirs
+    other.dispose()
+
+
+def test_a_turn_holds_up_no_vacuum(database: Database) -> None:
+    with database.turn("it", wait_seconds=1):
+        assert [row.xmin for row in database.statement(_GATES, {})] == [None]
+    assert database.statement(_GATES, {}) == []
+
+
+def test_a_server_is_not_taken_for_silent_because_all_connections_are_in_use(
+    schema: ProvisionedSchema,
+) -> None:
+    database = Database(schema.service_url, application_name="probe", pool_size=1)
+    database.run(lambda _: database.check())
+    database.dispose()
+
+
+def test_the_server_gives_up_a_client_that_is_cut_off_within_half_a_minute(
+    database: Database,
+) -> None:
+    names = ("idle", "interval", "count")
+    found = [database.statement(f"SHOW tcp_keepalives_{name}", {})[0][0] for name in names]
+    idle, interval, times = (int(value) for value in found)
+    assert 0 < idle + interval * times <= 30
+    assert database.statement("SHOW tcp_user_timeout", {})[0][0] == "25000"
 
 
 _ADD_ONE = """

@@ -25,7 +25,10 @@ LOST_RACE: Final = frozenset({SERIALIZATION_FAILURE, DEADLOCK_DETECTED})
 _SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _SESSION_SETTINGS: Final = (
     "-c lock_timeout=5s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s "
-    "-c timezone=UTC"
+    "-c timezone=UTC "
+    # The server gives up a process that is cut off in the time in which that gives up the server.
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
+    "-c tcp_user_timeout=25000"
 )
 
 # A server that is cut off without a word is given up within half a minute, whether an answer is
@@ -36,6 +39,19 @@ _KEEPALIVES: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+
+QUEUE_WAIT_SECONDS: Final = 5.0
+# Whoever holds a gate for longer is taken for asleep; longer than most units can take.
+GATE_SECONDS_MAX: Final = 30.0
+# The lock is the transaction's, so PostgreSQL takes it from a process that was stopped or cut off.
+# In one message, for it is one round trip; nothing is asked after the lock, for an idle READ
+# COMMITTED transaction keeps no snapshot, which would hold up vacuum.
+_ENTER: Final = """
+    BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL lock_timeout = :wait;
+    SET LOCAL idle_in_transaction_session_timeout = :held;
+    SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))
+"""
 
 
 class Database:
@@ -64,6 +80,8 @@ class Database:
             pool_size=pool_size,
             options="-c default_transaction_isolation=serializable",
         )
+        # Without an upper bound, as no unit's need of connections may pass for a server's silence.
+        self._checks = _engine(url, "AUTOCOMMIT", application_name=application_name, pool_size=0)
         self._application_name = application_name
 
     def run(
@@ -75,8 +93,9 @@ class Database:
     ) -> T:
         """Do the work in one SERIALIZABLE unit; on a lost race do all of it again.
 
-        From the second try on, units that name the same contention queue up behind a session
-        advisory lock taken before BEGIN: without it a crowd on one row keeps losing to itself.
+        From the second try on, units that name the same contention queue up behind an advisory
+        lock taken before BEGIN: without it a crowd on one row keeps losing to itself. A process
+        that sleeps for half a minute loses its place at the front, and no more than that.
 
         Args:
             work: Gets the open connection. Must be repeatable and call nothing outside.
@@ -158,28 +177,22 @@ class Database:
         Raises:
             Unavailable: the database is away.
         """
-        for attempt in (1, 2):
-            try:
-                with self._statements.connect() as connection:
-                    result = connection.execute(sqlalchemy.text(sql), parameters)
-                    return result.all() if result.returns_rows else []
-            except DBAPIError as error:
-                if not (error.connection_invalidated and attempt == 1):
-                    _raise_for_caller(error)
-            except PoolTimeout as error:
-                raise Unavailable("All database connections are busy.") from error
-        raise AssertionError("unreachable")
+        return _ask(self._statements, sql, parameters)
 
     @contextmanager
-    def turn(self, name: str, *, wait_seconds: float) -> Iterator[bool]:
+    def turn(
+        self, name: str, *, wait_seconds: float, seconds_max: float = GATE_SECONDS_MAX
+    ) -> Iterator[bool]:
         """Hold a turn that only one session of the service has at a time, for the block.
 
-        It is a session advisory lock, so units that the block runs begin after it is taken and
-        have committed when it is given up. A connection that breaks gives it up early.
+        It is an advisory lock on a connection beside those of the units that the block runs, which
+        begin after it is taken and have committed when it is given up. It goes to others early,
+        and the block goes on, if that connection breaks or the block takes too long.
 
         Args:
             name: Of the turn; each has its own.
             wait_seconds: How long to queue for it.
+            seconds_max: After this long the process is taken for asleep, and loses the turn.
 
         Yields:
             False if others had it for all of that time: the block runs without it.
@@ -195,26 +208,30 @@ class Database:
         except PoolTimeout as error:
             raise Unavailable("All database connections are busy.") from error
         with gate:
-            is_held = _take_turn(gate, lock, wait_seconds)
+            try:
+                is_held = _enter(gate, lock, wait_seconds=wait_seconds, seconds_max=seconds_max)
+            except DBAPIError as error:
+                _raise_for_caller(error)
             try:
                 yield is_held
             finally:
                 if is_held:
-                    _leave_queue(gate, lock)
+                    _leave(gate)
 
     def check(self) -> None:
-        """Ask the database for an answer.
+        """Ask the database for an answer, on a connection that no unit can be using.
 
         Raises:
             Unavailable: there is none.
         """
-        self.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        _ask(self._checks, "SELECT 1", {})
 
     def dispose(self) -> None:
         """Close every idle connection."""
         self._engine.dispose()
         self._statements.dispose()
         self._calls.dispose()
+        self._checks.dispose()
 
     def _until_won(
         self, attempt: Callable[[], T], *, contended_on: str | None, deadline_seconds: float
@@ -272,15 +289,15 @@ class Database:
     def _in_queue(self, attempt: Callable[[], T], queue: str) -> T:
         name = f"{self._application_name}:{queue}"
         with self._statements.connect() as gate:
-            # The lock belongs to the gate's session, so it is held before BEGIN and after COMMIT.
-            gate.execute(
-                sqlalchemy.text("SELECT pg_advisory_lock(hashtextextended(:name, 0))"),
-                {"name": name},
-            )
+            # The lock belongs to the gate, so it is held before BEGIN and after COMMIT.
+            if not _enter(
+                gate, name, wait_seconds=QUEUE_WAIT_SECONDS, seconds_max=GATE_SECONDS_MAX
+            ):
+                raise Unavailable("The database is busy; please try again.")
             try:
                 return attempt()
             finally:
-                _leave_queue(gate, name)
+                _leave(gate)
 
 
 def _engine(
@@ -308,31 +325,48 @@ def _engine(
     )
 
 
-def _take_turn(gate: sqlalchemy.Connection, name: str, wait_seconds: float) -> bool:
+def _ask(
+    engine: sqlalchemy.Engine, sql: str, parameters: Mapping[str, object]
+) -> Sequence[sqlalchemy.Row[Any]]:
+    for attempt in (1, 2):
+        try:
+            with engine.connect() as connection:
+                result = connection.execute(sqlalchemy.text(sql), parameters)
+                return result.all() if result.returns_rows else []
+        except DBAPIError as error:
+            # The pool may hold a connection from before the server's restart: once more.
+            if not (error.connection_invalidated and attempt == 1):
+                _raise_for_caller(error)
+        except PoolTimeout as error:
+            raise Unavailable("All database connections are busy.") from error
+    raise AssertionError("unreachable")
+
+
+def _enter(
+    gate: sqlalchemy.Connection, name: str, *, wait_seconds: float, seconds_max: float
+) -> bool:
+    held = {"wait": wait_seconds, "held": seconds_max}
     try:
-        # Two statements in one message are one transaction, which SET LOCAL ends with; the lock
-        # is the session's and stays.
         gate.execute(
-            sqlalchemy.text(
-                "SET LOCAL lock_timeout = :wait;SELECT pg_advisory_lock(hashtextextended(:name, 0))"
-            ),
-            {"wait": f"{round(wait_seconds * 1000)}ms", "name": name},
+            sqlalchemy.text(_ENTER),
+            {"name": name, **{key: f"{round(value * 1000)}ms" for key, value in held.items()}},
         )
-    except DBAPIError as error:
-        if _sqlstate(error) == LOCK_NOT_AVAILABLE:
+    except BaseException as error:
+        if isinstance(error, DBAPIError) and _sqlstate(error) == LOCK_NOT_AVAILABLE:
+            _leave(gate)
             return False
-        _raise_for_caller(error)
+        # The pool takes connections back as they are, and this one may be in a transaction.
+        gate.invalidate()
+        raise
     return True
 
 
-def _leave_queue(gate: sqlalchemy.Connection, name: str) -> None:
+def _leave(gate: sqlalchemy.Connection) -> None:
     try:
-        gate.execute(
-            sqlalchemy.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"),
-            {"name": name},
-        )
+        gate.execute(sqlalchemy.text("COMMIT"))
     except DBAPIError:
-        # A session that cannot unlock is closed, which unlocks.
+        # PostgreSQL has ended it meanwhile, or does so now: either gives the lock up, and says
+        # nothing about what was done behind it.
         gate.invalidate()
 
 

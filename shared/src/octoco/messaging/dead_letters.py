@@ -29,6 +29,8 @@ from octoco.messaging.wire import PERSISTENT
 # One at a time looks at dead messages, or each would see what the others do not hold.
 TURN: Final = "dead_letters"
 TURN_SECONDS: Final = 10.0
+# The broker lets nobody keep messages for longer without an ack.
+LOOK_SECONDS_MAX: Final = 1800.0
 _CAUSATION_HEADER: Final = "cloudEvents_causationid"
 _CORRELATION_HEADER: Final = "cloudEvents_correlationid"
 _DIGEST_CHARACTERS: Final = 16
@@ -267,7 +269,9 @@ class DeadLetters:
 
     @contextmanager
     def _scan(self) -> Iterator[QueueScan]:
-        with self._database.turn(TURN, wait_seconds=self._turn_seconds) as is_ours:
+        with self._database.turn(
+            TURN, wait_seconds=self._turn_seconds, seconds_max=LOOK_SECONDS_MAX
+        ) as is_ours:
             if not is_ours:
                 raise DeadLettersBusy(
                     f"Somebody else is at the dead messages of {self._topology.service}; "

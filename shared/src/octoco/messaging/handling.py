@@ -56,7 +56,9 @@ class HandlingDatabase(Protocol):
         """See `Database.check`."""
         ...
 
-    def turn(self, name: str, *, wait_seconds: float) -> AbstractContextManager[bool]:
+    def turn(
+        self, name: str, *, wait_seconds: float, seconds_max: float
+    ) -> AbstractContextManager[bool]:
         """See `Database.turn`."""
         ...
 
@@ -172,7 +174,9 @@ class EventHandling(Generic[U]):
         verdicts: Sequence[Verdict] | None = None
         try:
             with self._database.turn(
-                "batch", wait_seconds=self._settings.batch_turn_seconds
+                "batch",
+                wait_seconds=self._settings.batch_turn_seconds,
+                seconds_max=self._settings.handling_seconds_max,
             ) as is_ours:
                 if is_ours:
                     deliveries = top_up()

@@ -37,7 +37,13 @@ class MemoryDatabase:
             raise Unavailable("The database is not available.")
 
     @contextmanager
-    def turn(self, name: str, *, wait_seconds: float) -> Iterator[bool]:  # noqa: ARG002 - nobody waits here
+    def turn(
+        self,
+        name: str,
+        *,
+        wait_seconds: float,  # noqa: ARG002 - nobody waits here
+        seconds_max: float,  # noqa: ARG002 - nor sleeps
+    ) -> Iterator[bool]:
         """See `octoco.database.Database.turn`."""
         self.check()
         is_ours = name not in self._turns
