@@ -15,7 +15,7 @@ from octoco.messaging.deliveries import Delivery, Hand, ReadyDeliveries, Source,
 from octoco.messaging.failures import copy_properties
 from octoco.messaging.handling import RECONNECT_SECONDS, EventHandling
 from octoco.messaging.mover import Copy, Mover
-from octoco.messaging.probes import answer_probe
+from octoco.messaging.probes import ProbeAnswers
 from octoco.messaging.settings import EventSettings
 from octoco.messaging.topology import Topology
 from octoco.messaging.watch import Overdue
@@ -44,7 +44,7 @@ class Consumer(Generic[U]):
 
     One thread owns the connection and does nothing else, so heartbeats go on however long a
     handler takes; handlers run in threads of their own. What failed is copied to its next queue
-    on another connection, and acked when the copy is confirmed.
+    on another connection, and acked when the copy is confirmed; probes are answered on one more.
 
     Args:
         connect: Makes a connection to the broker.
@@ -71,6 +71,7 @@ class Consumer(Generic[U]):
             batch_types=handling.batch_types, batch_size=settings.batch_size
         )
         self._mover = Mover(connect=connect, topology=topology)
+        self._probes = ProbeAnswers(connect=connect, service=topology.service, queue=topology.queue)
         self._connected = threading.Event()
         self._log = structlog.get_logger("octoco.consumer")
 
@@ -90,11 +91,12 @@ class Consumer(Generic[U]):
         """
         # They end with the process whatever they hang at: what they hold comes again.
         mover = threading.Thread(target=self._mover.run, name="mover", daemon=True)
+        probes = threading.Thread(target=self._probes.run, name="probes", daemon=True)
         handlers = [
             threading.Thread(target=self._handle_all, name=f"handler-{number}", daemon=True)
             for number in range(self._threads)
         ]
-        for thread in (mover, *handlers):
+        for thread in (mover, probes, *handlers):
             thread.start()
         try:
             while not stop.is_set():
@@ -112,7 +114,9 @@ class Consumer(Generic[U]):
         finally:
             self._ready.end()
             self._mover.end()
+            self._probes.end()
             mover.join(FINISH_SECONDS)
+            probes.join(FINISH_SECONDS)
 
     def _consume(self, stop: threading.Event, handlers: Sequence[threading.Thread]) -> None:
         connection = self._connect()
@@ -186,13 +190,8 @@ class Consumer(Generic[U]):
         properties: Any,
         body: bytes,
     ) -> None:
-        if answer_probe(
-            channel,
-            method,
-            properties,
-            service=self._topology.service,
-            queue=self._topology.queue,
-        ):
+        if self._probes.take(properties):
+            channel.basic_ack(method.delivery_tag)
             return
         delivery = Delivery(method.delivery_tag, properties, body, method.redelivered)
         self._ready.put(source, delivery)
