@@ -4,12 +4,15 @@ import hashlib
 import itertools
 import json
 import random
+import struct
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pika
+import pika.data
 import pika.exceptions
 import psycopg2
 import psycopg2.errors
@@ -322,6 +325,36 @@ def test_whatever_lies_in_the_queue_can_be_seen_and_discarded(
     assert kept[no_id].body == {"base64": "//4A"}
     assert kept["id\\x00\x1b[31m"].body == "not json"
     assert kept["msg_deep"].body == "[" * 5000
+
+
+def test_what_the_client_alone_could_not_read_is_seen_replayed_and_discarded_like_the_rest(
+    things: DeadThings, discarded: DiscardedMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = datetime(1, 1, 1, tzinfo=UTC)
+    write = pika.data.encode_value
+
+    def write_far(pieces: list[bytes], value: Any) -> int:
+        if value is not far:
+            return int(write(pieces, value))
+        pieces.append(struct.pack(">cQ", b"T", 2**62))
+        return 9
+
+    monkeypatch.setattr(pika.data, "encode_value", write_far)
+    things.add("msg_far", headers={"when": far})
+    things.add("msg_deep", headers={"x-octoco-history": "[" * 60_000})
+    odd: dict[Any, Any] = {b"\xff": 1, "x-octoco-replayed": 2**63 - 1}
+    things.add("msg_odd", headers=odd)
+    things.add("msg_well")
+    with things.letters() as letters:
+        with letters.look() as messages:
+            assert [one.id for one in messages] == ["msg_far", "msg_deep", "msg_odd", "msg_well"]
+        meant = Wanted(ids=frozenset(["msg_odd", "msg_far"]))
+        letters.discard(meant, discarded=discarded, reason="odd", by="test", on_looked=ignore)
+        things.add("msg_odd", headers=odd)
+        letters.replay(ALL, on_looked=ignore)
+    assert things.replayed() == ["msg_deep", "msg_well", "msg_odd"]
+    kept = {message.id: message for message in discarded.newest(limit=10)}
+    assert kept["msg_far"].headers["when"] == str(2**62)
 
 
 def test_what_the_broker_let_die_says_so() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pika
+import pika.frame
 import pytest
 
 from octoco.events import Event
@@ -80,7 +81,9 @@ def test_only_the_last_ten_failures_are_kept_and_reasons_are_bounded() -> None:
     assert len(delivery.properties.headers["x-octoco-history"]) < 10_000
 
 
-@pytest.mark.parametrize("history", ["[", "{}", "null", "7", '["x", 1]', 5, None, ["x"], b"[]"])
+@pytest.mark.parametrize(
+    "history", ["[", "[" * 60_000, "{}", "null", "7", '["x", 1]', 5, None, ["x"], b"[]"]
+)
 def test_a_history_that_makes_no_sense_counts_as_none(history: object) -> None:
     assert history_of({"x-octoco-history": history}) == []
     assert (
@@ -89,6 +92,30 @@ def test_a_history_that_makes_no_sense_counts_as_none(history: object) -> None:
         )
         == 1
     )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"junk": "j" * 129_000},
+        {"x-octoco-attempt": 2**63 - 1},
+        {"x-octoco-history": '["\\ud800"]', "number": 2**70},
+        {b"\xff\xfe": "a name that is no text", "deep": {b"\xff": 1}},
+        {"cloudEvents_note": "n" * 129_000},
+    ],
+    ids=["large", "huge attempt", "huge number", "no text", "large attribute"],
+)
+def test_whatever_a_message_carries_its_copy_can_be_sent_and_is_still_the_event(
+    odd: dict[Any, Any],
+) -> None:
+    # The reason is what an error says of what it could not read, half a character included.
+    copy = fail(delivered(odd), "ValueError: \udcff", NOON, "a stack")
+    assert len(pika.frame.Header(1, 1, copy.properties).marshal()) < 131_072
+    assert from_properties(copy.properties, copy.body) == EVENT
+    assert copy.attempt > 1
+    assert copy.properties.headers["x-octoco-reason"] == "ValueError: \\udcff"
+    assert copy.properties.headers["x-octoco-failed-at"] == "2026-11-22T12:00:00+00:00"
+    assert fail(copy, "again", NOON).attempt == copy.attempt + (copy.attempt < 1_000_000)
 
 
 def test_a_parked_event_leaves_with_the_headers_it_came_with_and_since_when_it_was_parked() -> None:

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import pika
 
+from octoco.messaging.decoding import read_whatever_comes
+
 # Makes a connection that is used by the one thread which made it.
 Connect = Callable[[], Any]
 
@@ -19,6 +21,7 @@ def connecting_to(url: str) -> Connect:
     Args:
         url: A heartbeat that it names is kept.
     """
+    read_whatever_comes()
     parameters = pika.URLParameters(url)
     if parameters.heartbeat is None:
         parameters.heartbeat = HEARTBEAT_SECONDS

@@ -12,7 +12,13 @@ import pika.exceptions
 
 from octoco.database.engine import Database
 from octoco.errors import Unavailable
-from octoco.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER, TYPE_HEADER
+from octoco.messaging.deliveries import (
+    ATTEMPT_HEADER,
+    ATTEMPT_MAX,
+    REASON_HEADER,
+    TYPE_HEADER,
+    text_of,
+)
 from octoco.messaging.discarded import DiscardedMessages
 from octoco.messaging.failures import (
     FAILED_AT_HEADER,
@@ -91,15 +97,16 @@ def read_dead_message(properties: pika.BasicProperties, body: bytes) -> DeadMess
     deaths = _deaths(headers)
     return DeadMessage(
         id=properties.message_id or f"sha256:{_digest(body)[:_DIGEST_CHARACTERS]}",
-        event_type=_text(headers.get(TYPE_HEADER)) or _text(properties.type),
-        reason=_text(headers.get(REASON_HEADER)) or _reason_of_the_broker(deaths),
-        stack=_text(headers.get(STACK_HEADER)),
+        event_type=text_of(headers.get(TYPE_HEADER)) or text_of(properties.type),
+        reason=text_of(headers.get(REASON_HEADER)) or _reason_of_the_broker(deaths),
+        stack=text_of(headers.get(STACK_HEADER)),
         failed_at=_instant(headers.get(FAILED_AT_HEADER)) or _instant(deaths.get("time")),
         first_failed_at=_instant(headers.get(FIRST_FAILED_AT_HEADER)),
         attempt=_number(headers.get(ATTEMPT_HEADER)),
         replayed=_number(headers.get(REPLAYED_HEADER)) or 0,
-        correlation_id=_text(headers.get(_CORRELATION_HEADER)) or _text(properties.correlation_id),
-        causation_id=_text(headers.get(_CAUSATION_HEADER)),
+        correlation_id=text_of(headers.get(_CORRELATION_HEADER))
+        or text_of(properties.correlation_id),
+        causation_id=text_of(headers.get(_CAUSATION_HEADER)),
         history=history_of(headers),
         headers=headers,
         body=body,
@@ -309,7 +316,7 @@ def _deaths(headers: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _reason_of_the_broker(death: Mapping[str, Any]) -> str | None:
-    reason, queue = _text(death.get("reason")), _text(death.get("queue"))
+    reason, queue = text_of(death.get("reason")), text_of(death.get("queue"))
     return f"RabbitMQ: {reason} in {queue}" if reason else None
 
 
@@ -317,12 +324,11 @@ def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _number(value: object) -> int | None:
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    # What is too large to be true could not all be written into a copy.
+    return max(0, min(int(value), ATTEMPT_MAX))
 
 
 def _instant(value: object) -> datetime | None:

@@ -13,9 +13,16 @@ REASON_HEADER: Final = "x-octoco-reason"
 PROCESS_DIED: Final = "ProcessDied"
 TYPE_HEADER: Final = "cloudEvents_type"
 SUBJECT_HEADER: Final = "cloudEvents_subject"
+# A count beyond this nobody of ours has written, and not every count can be written again.
+ATTEMPT_MAX: Final = 1_000_000
 BATCH_SIZE: Final = 100
 # A batch of large bodies would keep its unit of work open for too long.
 BATCH_BYTES_MAX: Final = 1_000_000
+
+
+def text_of(value: object) -> str | None:
+    """Return what a message says in a field, if it is text and not empty."""
+    return value if isinstance(value, str) and value else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +36,22 @@ class Delivery:
 
     @property
     def attempt(self) -> int:
-        """Which try this is, from 1; a header that is no number counts as none."""
+        """Which try this is, from 1; a header that is no number counts as none.
+
+        A number that is too large to be true counts as a million, which is past every tier.
+        """
         made = self._header(ATTEMPT_HEADER)
-        return made + 1 if isinstance(made, int) and made >= 0 else 1
+        return min(made, ATTEMPT_MAX) + 1 if isinstance(made, int) and made >= 0 else 1
 
     @property
     def event_type(self) -> str | None:
         """What its sender says it is; nothing of it is checked yet."""
-        return self._text(TYPE_HEADER)
+        return text_of(self._header(TYPE_HEADER))
 
     @property
     def aggregate_id(self) -> str | None:
         """What its sender says it is about."""
-        return self._text(SUBJECT_HEADER)
+        return text_of(self._header(SUBJECT_HEADER))
 
     @property
     def is_first_try(self) -> bool:
@@ -55,17 +65,15 @@ class Delivery:
         The flag is all that every RabbitMQ tells of this alike: `x-delivery-count` also counts
         what was fetched and never begun, and from 4.3 on means something else.
         """
-        return self.redelivered or (self._text(REASON_HEADER) or "").startswith(PROCESS_DIED)
+        return self.redelivered or (text_of(self._header(REASON_HEADER)) or "").startswith(
+            PROCESS_DIED
+        )
 
     @property
     def key(self) -> str:
         """What it is known by at its next delivery, whatever its body is."""
-        message_id = self.properties.message_id
+        message_id = text_of(self.properties.message_id)
         return message_id or f"sha256:{hashlib.sha256(self.body).hexdigest()}"
-
-    def _text(self, name: str) -> str | None:
-        value = self._header(name)
-        return value if isinstance(value, str) else None
 
     def _header(self, name: str) -> object:
         return (self.properties.headers or {}).get(name)

@@ -58,8 +58,8 @@ class Masking:
     def headers(self, headers: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return a message's headers to be shown or kept, as JSON-ready values."""
         return {
-            name: MASKED if self._is_secret(name) else json_ready(value)
-            for name, value in (headers or {}).items()
+            name: MASKED if self._is_secret(name) else value
+            for name, value in json_ready(dict(headers or {})).items()
         }
 
     def _by_name(self, data: Any, names: frozenset[str], *, depth: int = 0) -> Any:

@@ -20,6 +20,8 @@ from typing import Any, Final, Self
 
 import pika
 
+from octoco.messaging.decoding import read_whatever_comes
+
 FIRST_WINDOW: Final = 16
 WINDOW_MAX: Final = 1000
 # A channel each; a connection has 2,047 of them.
@@ -66,6 +68,7 @@ class QueueScan:
     """
 
     def __init__(self, connection: Any, queue: str) -> None:
+        read_whatever_comes()
         self._connection = connection
         self._queue = queue
         self._windows: list[_Window] = []
