@@ -29,10 +29,17 @@ POLL_SECONDS: Final = 0.2
 AWAY_SECONDS_MAX: Final = 30.0
 # For what others have in hand when one handler hangs, and for copies when all is to stop.
 FINISH_SECONDS: Final = 5.0
+# After as many connections that broke before anything was acked, one delivery is fetched at a
+# time: if it is a delivery that breaks them, it alone is counted by the broker, and dies alone.
+FRUITLESS_MAX: Final = 3
 
 
 class HandlerHung(RuntimeError):
     """A handler does not return; the process has to end, for a thread cannot be ended."""
+
+
+class HandlerEnded(RuntimeError):
+    """A thread that handles is no more; what it had in hand is settled by nobody."""
 
 
 class _DatabaseAway(Exception):
@@ -72,6 +79,7 @@ class Consumer(Generic[U]):
         )
         self._mover = Mover(connect=connect, topology=topology)
         self._probes = ProbeAnswers(connect=connect, service=topology.service, queue=topology.queue)
+        self._fruitless = 0
         self._connected = threading.Event()
         self._log = structlog.get_logger("octoco.consumer")
 
@@ -88,6 +96,7 @@ class Consumer(Generic[U]):
 
         Raises:
             HandlerHung: a handler has not returned in time; what the others had in hand is done.
+            HandlerEnded: a handler has ended its thread.
         """
         # They end with the process whatever they hang at: what they hold comes again.
         mover = threading.Thread(target=self._mover.run, name="mover", daemon=True)
@@ -124,20 +133,25 @@ class Consumer(Generic[U]):
         try:
             channel = connection.channel()
             self._topology.declare(channel, self._handling.event_types)
-            channel.basic_qos(prefetch_count=self._prefetch)
             # A queue that is deleted or loses its leader ends the consumer, and only says so here.
             lost_queue = threading.Event()
             channel.add_on_cancel_callback(lambda _: lost_queue.set())
             source = Source(partial(self._settle_soon, connection, channel, lost), ended)
-            channel.basic_consume(
-                self._topology.queue, partial(self._on_delivery, source), auto_ack=False
-            )
+            is_careful = self._fruitless >= FRUITLESS_MAX
+            self._fruitless += 1
+            consumer_tag = self._fetch(channel, source, 1 if is_careful else self._prefetch)
             self._connected.set()
             self._log.info("consuming", queue=self._topology.queue)
             while not stop.is_set():
                 connection.process_data_events(time_limit=POLL_SECONDS)
                 if lost_queue.is_set():
                     raise pika.exceptions.ConsumerCancelled
+                if is_careful and not self._fruitless:
+                    is_careful = False
+                    channel.basic_cancel(consumer_tag)
+                    self._fetch(channel, source, self._prefetch)
+                if not all(handler.is_alive() for handler in handlers):
+                    raise HandlerEnded
                 if self._handling.away_seconds() > AWAY_SECONDS_MAX:
                     raise _DatabaseAway
                 if self._handling.overdue():
@@ -154,6 +168,12 @@ class Consumer(Generic[U]):
             self._ready.forget()
             if connection.is_open:
                 connection.close()
+
+    def _fetch(self, channel: Any, source: Source, most: int) -> Any:
+        channel.basic_qos(prefetch_count=most)
+        return channel.basic_consume(
+            self._topology.queue, partial(self._on_delivery, source), auto_ack=False
+        )
 
     def _finish_in_hand(self, connection: Any, handlers: Sequence[threading.Thread]) -> None:
         self._ready.end()
@@ -204,7 +224,12 @@ class Consumer(Generic[U]):
                     is_over = True
                 # What is not begun the broker gives to whoever comes next.
                 elif not hand.source.ended.is_set():
-                    self._handle(hand)
+                    try:
+                        self._handle(hand)
+                    except Exception:  # noqa: BLE001 - one hand must not end its thread
+                        # Unacked, so they come again when the connection has ended.
+                        ids = [delivery.key for delivery in hand.deliveries]
+                        self._log.exception("deliveries_not_settled", message_ids=ids)
 
     def _handle(self, hand: Hand) -> None:
         def top_up() -> Sequence[Delivery]:
@@ -245,14 +270,14 @@ class Consumer(Generic[U]):
         if not deliveries:
             return
         try:
-            connection.add_callback_threadsafe(partial(_ack_all, channel, deliveries))
+            connection.add_callback_threadsafe(partial(self._ack_all, channel, deliveries))
         except pika.exceptions.ConnectionWrongStateError:
             # Unacked, so they come again; the inbox knows what was done already.
             ids = [delivery.properties.message_id for delivery in deliveries]
             self._log.warning("deliveries_come_again", message_ids=ids)
 
-
-def _ack_all(channel: Any, deliveries: Sequence[Delivery]) -> None:
-    for delivery in deliveries:
-        if channel.is_open:
-            channel.basic_ack(delivery.tag)
+    def _ack_all(self, channel: Any, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            if channel.is_open:
+                channel.basic_ack(delivery.tag)
+                self._fruitless = 0

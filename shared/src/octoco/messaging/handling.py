@@ -1,5 +1,6 @@
 """What becomes of deliveries: handled once, alone or together, tried again, parked, or dead."""
 
+import re
 import threading
 import time
 import traceback
@@ -46,6 +47,12 @@ RECONNECT_SECONDS: Final = 1.0
 # How often an event begins anew after it lost a database that answers again: one that brings its
 # own session down each time must come to an end.
 LOST_SESSIONS_MAX: Final = 5
+# PostgreSQL quotes whole rows there; headers are read by people whom these do not concern.
+_DETAIL: Final = re.compile(
+    r"^DETAIL:.*?(?=^(?:HINT|CONTEXT|QUERY):|^\[SQL:|^\(Background on|^Traceback|^During handling"
+    r"|^The above exception|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 STOPPING: Final = Verdict("stopping", reason="stopping")
 
 
@@ -295,11 +302,12 @@ class EventHandling(Generic[U]):
     def _read(self, delivery: Delivery) -> Event | Verdict:
         try:
             event = from_properties(delivery.properties, delivery.body)
+            if event.type not in self._subscriptions:
+                # While a new version is rolled out its queue is bound for what this one lacks.
+                return self._next_tier(delivery, f"nobody here listens to {event.type}")
             self._contracts.check_inbound(event.type, event.data)
         except (MalformedMessage, ContractViolation) as error:
             return self._dead(str(error))
-        if event.type not in self._subscriptions:
-            return self._dead(f"nobody here listens to {event.type}")
         return event
 
     def _together(self, event_type: str, deliveries: Sequence[Delivery]) -> Sequence[Verdict]:
@@ -424,7 +432,7 @@ def _reason(error: Exception) -> str:
 
 
 def _stack(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))[-STACK_CHARACTERS:]
+    return _DETAIL.sub("", "".join(traceback.format_exception(error)))[-STACK_CHARACTERS:]
 
 
 def _measure(event: Event, verdict: Verdict, began: float) -> None:

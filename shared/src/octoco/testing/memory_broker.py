@@ -353,6 +353,11 @@ class MemoryChannel:
         )
         return tag
 
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """End a consumer; what it was handed stays to be acked."""
+        self._check_open()
+        self._consumers.pop(consumer_tag, None)
+
     def basic_get(
         self,
         queue: str,
