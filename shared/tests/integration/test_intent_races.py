@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -322,6 +323,35 @@ def test_at_once_is_at_once_whatever_the_clock_of_the_machine_that_wants_it(
     assert executor.perform_next()
 
 
+@pytest.mark.parametrize("is_taken_over", [False, True])
+def test_who_asks_for_its_lease_waits_for_whoever_is_at_it(
+    is_taken_over: bool,  # noqa: FBT001 - a parameter of pytest's
+    database: Database,
+    units: Units,
+) -> None:
+    leases = PostgresIntentLeases(database)
+    add(units, "quick", "one")
+    (leased,) = leases.lease_due(places={"quick": 1}, most=1, lease_seconds=60)
+    renewal = LeaseRenewal(leases, lease_seconds=60, call_seconds_max=600)
+    slept = Moment(now := Moment.now().monotonic - 31, now)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE :q"
+
+    def renew_meanwhile(unit: PostgresUnit) -> Future[bool]:
+        unit.connection.exec_driver_sql(
+            "UPDATE intents SET leased_until = leased_until, lease = lease + %s",
+            (int(is_taken_over),),
+        )
+        answer = pool.submit(renewal.is_ours_still, leased, since=slept)
+        eventually(
+            lambda: answer.done() or database.statement(waiting, {"q": "%WITH ours AS%"}),
+            what="who asks waits",
+        )
+        return answer
+
+    with ThreadPoolExecutor(1) as pool:
+        assert units.run(renew_meanwhile).result(10) is not is_taken_over
+
+
 def test_a_wall_clock_that_jumps_makes_a_process_ask_and_go_on(
     database: Database, units: Units
 ) -> None:
@@ -331,9 +361,11 @@ def test_a_wall_clock_that_jumps_makes_a_process_ask_and_go_on(
     asked: list[LeasedIntent] = []
 
     class Asked(PostgresIntentLeases):
-        def renew(self, leased: Any, *, lease_seconds: float) -> set[tuple[str, str]]:
+        def renew(
+            self, leased: Any, *, lease_seconds: float, waits: bool = False
+        ) -> set[tuple[str, str]]:
             asked.extend(leased)
-            return super().renew(leased, lease_seconds=lease_seconds)
+            return super().renew(leased, lease_seconds=lease_seconds, waits=waits)
 
     renewal = LeaseRenewal(Asked(database), lease_seconds=60, call_seconds_max=600)
     now = Moment.now()

@@ -36,21 +36,22 @@ _LEASE: Final = """
     RETURNING intents.kind, intents.subject_id, data, attempts, lease, created_at, due_at,
         begun_at, answered_at, correlation_id, causation_id, traceparent
 """
-# A row that its own unit has locked is about to be settled, and needs no longer lease.
-_RENEW: Final = """
+_RENEW_WHERE_IT_MAY_WAIT: Final = """
     WITH ours AS (
         SELECT intents.kind, intents.subject_id
         FROM unnest(CAST(:kinds AS text[]), CAST(:subject_ids AS text[]),
                     CAST(:leases AS bigint[])) AS held (kind, subject_id, lease)
         JOIN intents USING (kind, subject_id)
         WHERE intents.lease = held.lease AND finished_at IS NULL AND leased_until IS NOT NULL
-        ORDER BY 1, 2 FOR UPDATE OF intents SKIP LOCKED
+        ORDER BY 1, 2 FOR UPDATE OF intents
     )
     UPDATE intents SET leased_until = coalesce(CAST(:now AS timestamptz), clock_timestamp())
         + make_interval(secs => :lease_seconds)
     FROM ours WHERE intents.kind = ours.kind AND intents.subject_id = ours.subject_id
     RETURNING intents.kind, intents.subject_id
 """
+# A row that its own unit has locked is about to be settled, and needs no longer lease.
+_RENEW: Final = _RENEW_WHERE_IT_MAY_WAIT.replace("OF intents", "OF intents SKIP LOCKED")
 _OURS: Final = """
     kind = %(kind)s AND subject_id = %(subject_id)s AND lease = %(lease)s AND finished_at IS NULL
 """
@@ -125,16 +126,21 @@ class IntentLeases(Protocol[U_contra]):
         ...
 
     def renew(
-        self, leased: Collection[LeasedIntent], *, lease_seconds: float
+        self, leased: Collection[LeasedIntent], *, lease_seconds: float, waits: bool = False
     ) -> set[tuple[str, str]]:
         """Let leases that are still the last ones of their intents last from now on again.
 
+        Args:
+            leased: Which.
+            lease_seconds: How long, from now on.
+            waits: For whoever is at an intent in this moment; else that one is left out.
+
         Returns:
-            Kind and subject of those renewed. The others have been taken over, have ended, or are
-            being settled in this moment.
+            Kind and subject of those renewed. The others have been taken over, have ended, or,
+            unless it waits, are being renewed or settled in this moment.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is away, or whoever it waits for takes too long.
         """
         ...
 
@@ -206,10 +212,10 @@ class PostgresIntentLeases:
         return [_leased(row) for row in sorted(rows, key=lambda row: row.due_at)]
 
     def renew(
-        self, leased: Collection[LeasedIntent], *, lease_seconds: float
+        self, leased: Collection[LeasedIntent], *, lease_seconds: float, waits: bool = False
     ) -> set[tuple[str, str]]:
         rows = self._database.statement(
-            _RENEW,
+            _RENEW_WHERE_IT_MAY_WAIT if waits else _RENEW,
             {
                 "kinds": [one.intent.kind for one in leased],
                 "subject_ids": [one.intent.subject_id for one in leased],

@@ -84,7 +84,8 @@ class LeaseRenewal:
         """
         if since.seconds_ago() < self._lease_seconds / 2:
             return True
-        return bool(self._leases.renew([leased], lease_seconds=self._lease_seconds))
+        # The renewing thread has slept as long, and may be at the same row in this moment.
+        return bool(self._leases.renew([leased], lease_seconds=self._lease_seconds, waits=True))
 
     def run(self, stop: threading.Event) -> None:
         """Renew what is held again and again until `stop` is set."""

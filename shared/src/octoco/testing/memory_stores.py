@@ -241,7 +241,11 @@ class MemoryIntentLeases:
         return leased
 
     def renew(
-        self, leased: Collection[LeasedIntent], *, lease_seconds: float
+        self,
+        leased: Collection[LeasedIntent],
+        *,
+        lease_seconds: float,
+        waits: bool = False,  # noqa: ARG002 - nobody is at it meanwhile
     ) -> set[tuple[str, str]]:
         until = self._clock.now() + timedelta(seconds=lease_seconds)
         renewed = set()
