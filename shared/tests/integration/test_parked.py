@@ -287,6 +287,30 @@ def test_a_parked_event_that_was_handled_meanwhile_is_a_duplicate_and_counted(
     assert parked(database) == {}
 
 
+def test_a_claim_whose_answer_was_lost_is_given_back_and_nobody_is_taken_for_dead(
+    consuming: Callable[..., Consuming], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park(consuming(handlers={EVENT_TYPE: Fickle()}), event(1), event(2))
+    let_all_be_due(database)
+    store = PostgresParkedStore(database)
+    ask = database.statement
+
+    def lose_the_answer(*args: Any, is_repeatable: bool = True) -> Any:
+        assert not is_repeatable, "made twice, it claims two and knows of one"
+        ask(*args)
+        raise DatabaseGone("just now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "statement", lose_the_answer)
+        with pytest.raises(DatabaseGone):
+            store.claim()
+    claimed = [store.claim() for _ in range(3)]
+    assert sorted((one.event.id, one.died) for one in claimed if one) == [
+        ("msg_1", False),
+        ("msg_2", False),
+    ]
+
+
 class GoneOnce(PostgresParkedStore):
     """Loses its database when an event is to be given back, once."""
 

@@ -307,6 +307,21 @@ def test_a_key_with_another_request_is_refused(units: Units) -> None:
     )
 
 
+@pytest.mark.parametrize(("is_repeatable", "times"), [(True, 2), (False, 1)])
+def test_a_statement_that_is_not_repeatable_is_run_once_even_if_its_connection_breaks(
+    is_repeatable: bool,  # noqa: FBT001 - a parameter of pytest's
+    times: int,
+    database: Database,
+) -> None:
+    run: list[object] = []
+    sqlalchemy.event.listen(database._statements, "before_cursor_execute", lambda *_: run.append(1))
+    with pytest.raises(Unavailable):
+        database.statement(
+            "SELECT pg_terminate_backend(pg_backend_pid())", {}, is_repeatable=is_repeatable
+        )
+    assert len(run) == times
+
+
 def _terminate(schema: ProvisionedSchema, pid: int) -> None:
     admin = psycopg2.connect(schema.admin_url)
     admin.autocommit = True

@@ -167,17 +167,23 @@ class Database:
         raise AssertionError("unreachable")
 
     def statement(
-        self, sql: str, parameters: Mapping[str, object]
+        self, sql: str, parameters: Mapping[str, object], *, is_repeatable: bool = True
     ) -> Sequence[sqlalchemy.Row[Any]]:
         """Run one statement that is a whole unit by itself, READ COMMITTED, and return its rows.
 
         For queue work with SKIP LOCKED, which needs no serializability and would only cost
         others their race.
 
+        Args:
+            sql: In SQLAlchemy's form, `:name`.
+            parameters: Bound to it.
+            is_repeatable: Whether it is run again after its connection broke, when nobody knows
+                whether it had committed.
+
         Raises:
             Unavailable: the database is away.
         """
-        return _ask(self._statements, sql, parameters)
+        return _ask(self._statements, sql, parameters, tries=2 if is_repeatable else 1)
 
     @contextmanager
     def turn(
@@ -326,16 +332,16 @@ def _engine(
 
 
 def _ask(
-    engine: sqlalchemy.Engine, sql: str, parameters: Mapping[str, object]
+    engine: sqlalchemy.Engine, sql: str, parameters: Mapping[str, object], *, tries: int = 2
 ) -> Sequence[sqlalchemy.Row[Any]]:
-    for attempt in (1, 2):
+    for attempt in range(1, tries + 1):
         try:
             with engine.connect() as connection:
                 result = connection.execute(sqlalchemy.text(sql), parameters)
                 return result.all() if result.returns_rows else []
         except DBAPIError as error:
             # The pool may hold a connection from before the server's restart: once more.
-            if not (error.connection_invalidated and attempt == 1):
+            if not (error.connection_invalidated and attempt < tries):
                 _raise_for_caller(error)
         except PoolTimeout as error:
             raise Unavailable("All database connections are busy.") from error

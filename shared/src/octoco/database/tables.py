@@ -108,12 +108,15 @@ CREATE TABLE parked_events (
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     due_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     begun_at timestamptz,
+    claim_id uuid,
     parked_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX parked_events_due ON parked_events (due_at);
 COMMENT ON TABLE parked_events IS 'Events that came before what they build on.';
 COMMENT ON COLUMN parked_events.begun_at IS
     'Set while it is tried; found again when it is due, it tells that a process died of it.';
+COMMENT ON COLUMN parked_events.claim_id IS
+    'Of the last claim: who gets no answer to a claim gives back by it what was claimed.';
 
 CREATE TABLE suspect_deliveries (
     delivery_key text PRIMARY KEY,

@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -48,10 +49,14 @@ _CLAIM = """
         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     UPDATE parked_events AS parked SET
-        begun_at = clock_timestamp(),
+        begun_at = clock_timestamp(), claim_id = :claim_id,
         due_at = clock_timestamp() + make_interval(secs => :lease)
     FROM due WHERE parked.event_id = due.event_id
     RETURNING parked.event, parked.headers, parked.parked_at, due.begun_at AS begun_before
+"""
+_GIVE_BACK = """
+    UPDATE parked_events SET begun_at = NULL, due_at = clock_timestamp()
+    WHERE claim_id = ANY(CAST(:claim_ids AS uuid[])) AND begun_at IS NOT NULL
 """
 # 1 s, 2 s, 4 s ... 30 s, and for what has waited for long a twentieth of that, up to 5 minutes:
 # a few that never become due must not cost what many that do would.
@@ -175,6 +180,9 @@ class PostgresParkedStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # They may have been made all the same: nobody would be at the event, and two minutes
+        # later it would be taken for one that a process has died of.
+        self._unanswered_claims: list[str] = []
 
     def park(
         self,
@@ -197,7 +205,17 @@ class PostgresParkedStore:
         )
 
     def claim(self) -> ParkedEvent | None:
-        rows = self._database.statement(_CLAIM, {"lease": LEASE_SECONDS})
+        if self._unanswered_claims:
+            self._database.statement(_GIVE_BACK, {"claim_ids": self._unanswered_claims})
+            self._unanswered_claims.clear()
+        claim_id = str(uuid.uuid4())
+        try:
+            rows = self._database.statement(
+                _CLAIM, {"lease": LEASE_SECONDS, "claim_id": claim_id}, is_repeatable=False
+            )
+        except Unavailable:
+            self._unanswered_claims.append(claim_id)
+            raise
         if not rows:
             return None
         occurred_at = datetime.fromisoformat(rows[0].event["occurred_at"])
