@@ -11,7 +11,13 @@ import pytest
 from octoco.events import Event
 from octoco.inbox.parked import ParkedEvent
 from octoco.messaging.deliveries import Delivery, Verdict
-from octoco.messaging.failures import copy_properties, history_of, parked_at_of, parked_delivery
+from octoco.messaging.failures import (
+    HEADERS_BYTES_MAX,
+    copy_properties,
+    history_of,
+    parked_at_of,
+    parked_delivery,
+)
 from octoco.messaging.wire import from_properties, to_properties
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -110,7 +116,7 @@ def test_whatever_a_message_carries_its_copy_can_be_sent_and_is_still_the_event(
 ) -> None:
     # The reason is what an error says of what it could not read, half a character included.
     copy = fail(delivered(odd), "ValueError: \udcff", NOON, "a stack")
-    assert len(pika.frame.Header(1, 1, copy.properties).marshal()) < 131_072
+    assert len(pika.frame.Header(1, 1, copy.properties).marshal()) <= HEADERS_BYTES_MAX
     assert from_properties(copy.properties, copy.body) == EVENT
     assert copy.attempt > 1
     assert copy.properties.headers["x-octoco-reason"] == "ValueError: \\udcff"
