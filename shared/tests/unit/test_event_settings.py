@@ -4,6 +4,7 @@ import pytest
 
 from octoco.config import read_settings
 from octoco.errors import ConfigurationError
+from octoco.intents.executor import THREADS_PER_KIND
 from octoco.messaging.settings import EventSettings, read_event_settings
 
 
@@ -39,6 +40,12 @@ def test_every_variable_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
         parked_seconds_max=3600.0,
     )
     assert settings.prefetch_count(has_batches=True) == 30
+
+
+def test_nothing_that_a_worker_does_at_once_waits_for_a_connection() -> None:
+    settings = EventSettings(threads=4)
+    assert settings.connections() == 4 + 6
+    assert settings.connections(intent_kinds=8) == 4 + 6 + 8 * THREADS_PER_KIND
 
 
 def test_what_is_fetched_ahead_fits_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:

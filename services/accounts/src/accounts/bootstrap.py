@@ -51,7 +51,7 @@ def build(
     clock = clock or SystemClock()
     contracts = Contracts()
     database = Database(
-        settings.database_url, application_name=SERVICE, pool_size=settings.events.connections
+        settings.database_url, application_name=SERVICE, pool_size=settings.events.connections()
     )
     units = PostgresUnitsOfWork(
         database,

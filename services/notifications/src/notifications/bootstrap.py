@@ -52,7 +52,9 @@ def build(
     clock = clock or SystemClock()
     contracts = Contracts()
     database = Database(
-        settings.database_url, application_name=SERVICE, pool_size=settings.events.connections
+        settings.database_url,
+        application_name=SERVICE,
+        pool_size=settings.events.connections(intent_kinds=1),
     )
     units = PostgresUnitsOfWork(
         database,

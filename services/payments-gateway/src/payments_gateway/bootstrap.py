@@ -44,6 +44,16 @@ from payments_gateway.use_cases.tell_money_fact import REPEAT_MONEY_FACT
 REGISTER_EVERY_SECONDS: Final = 2.0
 REGISTER_AGAIN_AFTER: Final = timedelta(minutes=1)
 MEASURE_EVERY_SECONDS: Final = 15.0
+INTENT_KINDS: Final = (
+    CREATE_PURCHASE,
+    CANCEL_PURCHASE,
+    POLL_PURCHASE,
+    CREATE_PAYOUT,
+    EXECUTE_PAYOUT,
+    POLL_PAYOUT,
+    PROCESS_WEBHOOK,
+    REPEAT_MONEY_FACT,
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,9 @@ def assemble(
     clock = clock or SystemClock()
     policy = policy or Policy()
     database = Database(
-        settings.database_url, application_name=SERVICE, pool_size=settings.events.connections
+        settings.database_url,
+        application_name=SERVICE,
+        pool_size=settings.events.connections(intent_kinds=len(INTENT_KINDS)),
     )
     contracts = Contracts()
     encryption = Encryption(settings.bank_account_keys)
@@ -123,7 +135,7 @@ def intent_handlers(gateway: Gateway) -> Mapping[str, IntentHandler[GatewayUnit,
     """Say how each kind of intent is performed."""
     provider, clock, policy = gateway.provider, gateway.clock, gateway.policy
     ours = gateway.settings.ours
-    return {
+    handlers: Mapping[str, IntentHandler[GatewayUnit, Any, Any]] = {
         CREATE_PURCHASE: CreatePurchase(provider=provider, ours=ours, clock=clock, policy=policy),
         CANCEL_PURCHASE: CancelPurchase(provider=provider, ours=ours, clock=clock, policy=policy),
         POLL_PURCHASE: PollPurchase(provider=provider, ours=ours, clock=clock, policy=policy),
@@ -133,6 +145,8 @@ def intent_handlers(gateway: Gateway) -> Mapping[str, IntentHandler[GatewayUnit,
         PROCESS_WEBHOOK: ProcessWebhook(provider=provider, ours=ours, clock=clock, policy=policy),
         REPEAT_MONEY_FACT: RepeatMoneyFact(clock=clock, policy=policy),
     }
+    assert handlers.keys() == set(INTENT_KINDS), "the pools were made for these kinds"
+    return handlers
 
 
 def jobs(gateway: Gateway) -> Sequence[PeriodicJob]:

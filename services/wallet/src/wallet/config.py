@@ -48,9 +48,9 @@ class Settings:
 def read(env: Env) -> Settings:
     """Read the service's settings; `octoco.config` turns what is missing into one line."""
     events = read_event_settings(env)
-    database_pool_size: int = env.int("DATABASE_POOL_SIZE", max(12, events.connections))
-    if database_pool_size < events.connections:
-        raise ConfigurationError(f"DATABASE_POOL_SIZE must be at least {events.connections}")
+    database_pool_size: int = env.int("DATABASE_POOL_SIZE", max(12, events.connections()))
+    if database_pool_size < events.connections():
+        raise ConfigurationError(f"DATABASE_POOL_SIZE must be at least {events.connections()}")
     return Settings(
         database_url=env.str("DATABASE_URL"),
         amqp_url=env.str("AMQP_URL"),

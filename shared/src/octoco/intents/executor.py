@@ -19,6 +19,7 @@ from octoco.telemetry.metrics import INTENTS_PERFORMED
 
 U = TypeVar("U")
 
+THREADS_PER_KIND: Final = 4
 LEASE_SECONDS: Final = 60.0
 CALL_SECONDS_MAX: Final = 600.0
 IDLE_SECONDS: Final = 0.5
@@ -60,7 +61,7 @@ class Executor(Generic[U]):
         leases: IntentLeases[U],
         units: UnitsOfWork[U],
         handlers: Mapping[str, IntentHandler[U, Any, Any]],
-        threads_per_kind: int = 4,
+        threads_per_kind: int = THREADS_PER_KIND,
         lease_seconds: float = LEASE_SECONDS,
         call_seconds_max: float = CALL_SECONDS_MAX,
     ) -> None:

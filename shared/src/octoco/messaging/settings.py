@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from environs import Env, EnvError
 
 from octoco.errors import ConfigurationError
+from octoco.intents.executor import THREADS_PER_KIND
 from octoco.messaging.deliveries import BATCH_SIZE
 
 N = TypeVar("N", int, float)
@@ -15,7 +16,7 @@ THREADS_MAX: Final = 64
 # AMQP's prefetch count is an unsigned short, in which 0 would mean no limit.
 PREFETCH_MAX: Final = 65_535
 BATCH_SIZE_MAX: Final = 10_000
-# Parked events, intents and periodic jobs.
+# Parked events, the look for due intents, and periodic jobs.
 CONNECTIONS_BESIDE: Final = 6
 _WHOLE: Final = "whole number"
 
@@ -40,10 +41,13 @@ class EventSettings:
     handling_seconds_max: float = 60.0
     parked_seconds_max: float = 86_400.0
 
-    @property
-    def connections(self) -> int:
-        """How many database connections a worker needs that nothing waits for one in vain."""
-        return self.threads + CONNECTIONS_BESIDE
+    def connections(self, *, intent_kinds: int = 0) -> int:
+        """Return how many database connections a worker needs that nothing waits for one in vain.
+
+        Args:
+            intent_kinds: How many kinds its executor performs, each in places of its own.
+        """
+        return self.threads + CONNECTIONS_BESIDE + intent_kinds * THREADS_PER_KIND
 
     def prefetch_count(self, *, has_batches: bool) -> int:
         """Return how many deliveries the broker may have handed out unacked.
