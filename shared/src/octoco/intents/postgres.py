@@ -20,10 +20,12 @@ _INSERT = sqlalchemy.text(
     ON CONFLICT (kind, subject_id) DO NOTHING
     """
 )
+# By its key alone, as the executor finds it: see `octoco.intents.leases`.
 _HURRY = sqlalchemy.text(
     """
     UPDATE intents SET due_at = least(due_at, :now, clock_timestamp())
-    WHERE kind = :kind AND subject_id = :subject_id AND finished_at IS NULL
+    WHERE kind = :kind AND subject_id = :subject_id
+      AND coalesce(finished_at, 'infinity') = 'infinity'
     """
 )
 
