@@ -132,9 +132,12 @@ def test_among_events_handled_together_only_what_does_not_fit_is_dead(
     assert_judged(verdicts)
 
 
-def test_a_type_without_a_schema_is_dead_at_once(handling: EventHandling[PostgresUnit]) -> None:
+def test_a_type_that_is_unknown_here_waits_for_a_worker_that_may_know_it(
+    handling: EventHandling[PostgresUnit], seen: list[Any]
+) -> None:
     verdict = handling.judge(delivery(1, GOOD, event_type="probe.thing.new.v1"), threading.Event())
-    assert (verdict.result, verdict.reason) == ("dead", "probe.thing.new.v1 has no schema")
+    assert (verdict.result, verdict.move_to) == ("retried", topology_of("probe").retry_queue(0))
+    assert seen == []
 
 
 def assert_judged(verdicts: Sequence[Verdict]) -> None:
