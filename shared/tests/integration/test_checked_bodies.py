@@ -136,7 +136,8 @@ def test_a_type_that_is_unknown_here_waits_for_a_worker_that_may_know_it(
     handling: EventHandling[PostgresUnit], seen: list[Any]
 ) -> None:
     verdict = handling.judge(delivery(1, GOOD, event_type="probe.thing.new.v1"), threading.Event())
-    assert (verdict.result, verdict.move_to) == ("retried", topology_of("probe").retry_queue(0))
+    assert verdict.result == "retried"
+    assert str(verdict.move_to).endswith("probe.events.retry.1")
     assert seen == []
 
 
