@@ -62,7 +62,9 @@ def _assert_one_trace(lines: Sequence[Line], *services: str) -> str:
 def _assert_grows_from(root: str, spans: Sequence[SeenSpan]) -> None:
     assert [one.name for one in spans if one.parent_id is None] == [root]
     assert {one.service for one in spans} == {"wallet", "payments-gateway", "notifications"}
-    assert not [one for one in spans if one.failed]
+    # A unit that lost its race leaves a failed step behind it, and is run again.
+    failed = [one for one in spans if one.failed]
+    assert [one for one in failed if one.attributes.get("error.type") != "OperationalError"] == []
 
 
 def test_a_deposit_is_one_trace_from_its_request_to_its_mail(
