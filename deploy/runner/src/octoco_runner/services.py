@@ -30,8 +30,9 @@ LIMITS = (
     "WITHDRAWAL_LIMIT_PER_MONTH",
     "WITHDRAWAL_REVIEW_ABOVE",
 )
-# OpenTelemetry's own variables say whether spans go anywhere; each service has its own name.
-TRACES = "OTEL_"
+# Where spans go, how events are handled, and what is kept for how long is said by whoever starts
+# the system; each service has its own name.
+PASSED_ON = ("OTEL_", "EVENT_", "OUTBOX_", "INBOX_", "INTENTS_", "IDEMPOTENCY_KEYS_")
 SERVICE_NAME = "OTEL_SERVICE_NAME"
 MAIL_FROM = "Octoco Wallet <wallet@octoco.example>"
 # The sandbox repeats webhooks as Revio does, with its hours shortened to minutes.
@@ -109,7 +110,7 @@ def service_environment(place: Workplace, service: str) -> dict[str, str]:
         "WORKER_HOST": LOOPBACK,
         "WORKER_PORT": str(place.ports[f"{service}-worker"].number),
         "LOG_LEVEL": "info",
-        **{name: value for name, value in os.environ.items() if name.startswith(TRACES)},
+        **{name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)},
         SERVICE_NAME: service,
     }
     if service == "accounts":
