@@ -144,6 +144,7 @@ END $$;
 CREATE FUNCTION claim_batch(p_requests posting_request[]) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     v_ids bigint[];
+    v_keys text[];
     v_key text;
 BEGIN
     WITH claimed AS (
@@ -152,11 +153,12 @@ BEGIN
         SELECT q.business_key, q.kind, q.user_id, q.amount, q.currency, q.subject, q.effective_at
         FROM unnest(p_requests) q
         ON CONFLICT (business_key) DO NOTHING
-        RETURNING id
+        RETURNING id, business_key
     )
-    SELECT array_agg(id ORDER BY id) INTO v_ids FROM claimed;
-    -- Ids are given in the order of insertion: where none is missing, they stand where they belong.
-    IF cardinality(v_ids) = cardinality(p_requests) THEN
+    SELECT array_agg(id ORDER BY id), array_agg(business_key ORDER BY id) INTO v_ids, v_keys
+    FROM claimed;
+    -- Ids are given in the order of insertion, so they stand where they belong unless one is missing.
+    IF v_keys = (SELECT array_agg(q.business_key) FROM unnest(p_requests) q) THEN
         RETURN v_ids;
     END IF;
     SELECT q.business_key INTO v_key FROM unnest(p_requests) q
